@@ -87,6 +87,65 @@ fn a_page_of_a_list_looks_at_what_it_shows_wherever_it_begins_and_however_many_t
     }
 }
 
+/// So many of a directory, all of one user name, who are each said to be a contact; and two of it whom somebody parted.
+fn namesakes(many: usize, parted: bool) -> Roster {
+    let mut history = History::settings(false);
+    let linked =
+        r#"{"persons":[{"source":"corp","person":"u-0"},{"source":"flexnet","person":"c-0"}],"rule":"stated"}"#;
+    history.say("local", "identity.linked", None, linked);
+    if parted {
+        let pair = r#"{"persons":[{"source":"corp","person":"u-1"},{"source":"lab","person":"u-1"}]}"#;
+        history.say("local", "identity.unlinked", None, pair);
+    }
+    for n in 0..many {
+        let contact = format!(r#"{{"person":"c-{n}","account":null,"active":true}}"#);
+        history.say("flexnet", "person.upserted", Some(1), &contact);
+        let same = format!(r#"[{{"source":"flexnet","person":"c-{n}"}}]"#);
+        let person =
+            format!(r#"{{"person":"u-{n}","username":"guest","account":null,"active":true,"same_as":{same}}}"#);
+        history.say("corp", "person.upserted", Some(1), &person);
+    }
+    history.fold()
+}
+
+#[test]
+fn what_a_source_says_of_one_costs_the_same_however_many_others_ask_for_the_name_and_of_too_many_it_is_in_doubt() {
+    let rows = |many: usize, parted: bool| {
+        let roster = namesakes(many, parted);
+        let before = work::so_far();
+        let due = roster.due_links(0, u32::MAX).0.len();
+        ((work::so_far() - before) / u64::try_from(many).unwrap(), due)
+    };
+    for parted in [false, true] {
+        let ((few, _), (many, due)) = (rows(300, parted), rows(1_200, parted));
+        assert!(many <= few + 64, "parted: {parted}, {many} rows for each of 1200, {few} for each of 300");
+        // Where nobody was parted nobody is in doubt. The first one was linked before.
+        assert_eq!(due, if parted { 0 } else { 1_199 });
+    }
+    let found = namesakes(300, true).linkable(crate::questions::links::LinkRule::Stated, "corp", "", false);
+    assert_eq!((found.pairs.len(), found.left_out.len()), (0, 299));
+    assert!(found.left_out[0].why.starts_with("more than 256 people of source corp ask for the user name guest"));
+    assert_eq!(namesakes(200, true).due_links(0, u32::MAX).0.len(), 199, "of so many it is known who was parted");
+}
+
+#[test]
+fn whose_a_name_is_costs_the_same_however_many_of_another_source_ask_for_it() {
+    let rows = |others: usize| {
+        let mut history = History::settings(false);
+        let asks = |person: String| format!(r#"{{"person":"{person}","username":"bob","account":null,"active":true}}"#);
+        history.say("lab", "person.upserted", Some(1), &asks("first".to_owned()));
+        (0..others).for_each(|n| history.say("flexnet", "person.upserted", Some(1), &asks(format!("c-{n}"))));
+        (0..20).for_each(|n| history.say("corp", "person.upserted", Some(1), &asks(format!("u-{n}"))));
+        let roster = history.fold();
+        let first = roster.person_of("corp/u-0").unwrap();
+        let before = work::so_far();
+        assert_eq!(roster.due_names(first, 20, noon()).0.len(), 1);
+        work::so_far() - before
+    };
+    let (few, many) = (rows(20), rows(1_000));
+    assert!(many <= few + few / 10, "{many} rows where 1000 others ask, {few} where 20 do");
+}
+
 #[test]
 fn a_question_is_given_up_at_its_bound_and_when_nobody_waits() {
     let roster = world(300);

@@ -10,7 +10,7 @@ use crate::{
     fold::{change::Effect, context::FoldContext},
     roster::{
         Roster,
-        facts::{Facts, Field, NONE, NameNotInEffect},
+        facts::{Field, NONE, NameNotInEffect},
         handles::UserIx,
     },
 };
@@ -89,14 +89,13 @@ impl Roster {
 
     /// Why the name that a source asks for is not in effect, or that it is.
     fn set_name_not_in_effect(&mut self, person: u32, why: Option<NameNotInEffect>) {
-        let text = |facts: &Facts, why: &NameNotInEffect| (facts.text_of_asked(why).to_owned(), person);
-        let after = why.as_ref().map(|why| text(&self.facts, why));
+        let after = why.as_ref().map(|why| self.facts.asked_key(person, why));
         let before = match why {
             Some(why) => self.facts.names_not_in_effect.insert(person, why),
             None => self.facts.names_not_in_effect.remove(&person),
         };
         if let Some(before) = before {
-            self.index.asked_names.remove(&text(&self.facts, &before));
+            self.index.asked_names.remove(&self.facts.asked_key(person, &before));
         }
         if let Some(after) = after {
             self.index.asked_names.insert(after, ());

@@ -135,6 +135,7 @@ impl Roster {
             let whose = self.intern_source_person(whose);
             Some((whose, self.parting(&data.persons)?))
         });
+        let was_parted = self.facts.is_parting(ix);
         let Some(pair) = self.facts.links.get_mut(ix as usize) else { return Effect::NoChange };
         let is_first = !pair.register.stated();
         let effect = cx.update(&mut pair.register, rank, "link");
@@ -151,6 +152,8 @@ impl Roster {
             } else {
                 self.facts.rule_links.remove(&ix);
             }
+            self.index.partings += usize::from(self.facts.is_parting(ix));
+            self.index.partings -= usize::from(was_parted);
             self.relink(cx, a);
             self.relink(cx, b);
             if let Some((whose, (since, sides))) = parting {

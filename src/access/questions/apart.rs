@@ -4,7 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use rollcall_events::{Position, body::SourcePerson};
 
-use crate::roster::{Roster, facts::NONE, handles::UserIx};
+use crate::roster::{
+    Roster,
+    facts::{Field, NONE, NameNotInEffect},
+    handles::UserIx,
+};
 
 /// Two persons whom somebody said to be two, and the event that says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,19 +24,32 @@ impl Parting {
     }
 }
 
-/// Two persons whom a rule takes for one and does not link, as it would join others whom somebody parted.
+/// What keeps a rule from making two persons one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Apart {
+    /// Somebody parted a person of the one from a person of the other.
+    Parted(Parting),
+    /// So many of this one's source ask for its name that it was not looked whether one of them was parted: in doubt they are two.
+    Crowd(u32),
+    /// These two, of whom each would be one of them, are there and of one source.
+    Several([u32; 2]),
+    /// Of several who were removed, or who came, each could be the one. Only a plan says so.
+    OneOfSeveral,
+}
+
+/// Two persons whom a rule takes for one and does not link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     /// Those two.
     pub persons: [SourcePerson; 2],
-    /// In words, who was parted by which event.
+    /// Why, in words: who was parted by which event, who would be two people of one source, or that it could be several.
     pub why: String,
-    /// The event that parted those.
-    pub parted_at: Position,
+    /// The event that parted those, where one did.
+    pub parted_at: Option<Position>,
 }
 
 /// A pair that a rule takes for one, and what keeps it apart.
-pub(crate) type KeptApart = ((u32, u32), Parting);
+pub(crate) type KeptApart = ((u32, u32), Apart);
 
 /// Of how many who ask for one name it is looked who of them could be one person.
 const MAX_NAMESAKES: usize = 256;
@@ -45,37 +62,64 @@ impl Roster {
     }
 
     fn parting_of_link(&self, link: u32) -> Option<Parting> {
-        let pair = self.facts.links.get(link as usize)?;
-        let is_parted = pair.register.stated() && !pair.register.stands();
-        let by_hand = is_parted && !self.facts.rule_links.contains_key(&link);
-        by_hand.then_some(Parting { persons: [pair.left, pair.right], at: pair.register.cause })
+        let pair = self.facts.links.get(link as usize).filter(|_| self.facts.is_parting(link))?;
+        Some(Parting { persons: [pair.left, pair.right], at: pair.register.cause })
     }
 
-    /// What keeps a rule from making two persons one user: somebody parted a person of the one from a person of the other. In
-    /// two sources an entry may be one that was made again, whose parting holds for it: so whoever else of its source asks for
-    /// its name counts with it, there or not, as it may come before the old one is gone.
-    pub(crate) fn kept_apart(&self, one: u32, two: u32) -> Option<Parting> {
-        if self.index.person_links.is_empty() {
+    /// What keeps a rule from making two persons one user. Whatever joins by a rule asks this, by statement, in a plan and when it
+    /// is recorded.
+    pub(crate) fn apart(&self, one: u32, two: u32) -> Option<Apart> {
+        self.parted(one, two)
+            .map(Apart::Parted)
+            .or_else(|| self.apart_between(&[one], &[two], self.with_namesakes(one, two)))
+    }
+
+    /// In two sources an entry may be one that was made again, whose parting holds for it. Within one it would forbid what is to be
+    /// linked.
+    fn with_namesakes(&self, one: u32, two: u32) -> bool {
+        let names = &self.facts.persons.names;
+        names.space(one) != names.space(two)
+    }
+
+    fn apart_between(&self, ones: &[u32], twos: &[u32], with_namesakes: bool) -> Option<Apart> {
+        let [mine, theirs] = [ones, twos].map(|persons| self.with_their_users(persons.iter().copied()));
+        self.parting_between(&mine, &theirs, with_namesakes)
+            .or_else(|| self.of_one_source(&mine, &theirs).map(Apart::Several))
+    }
+
+    /// Of two that would be one, two persons who are there and of one source: it would be two of its people.
+    fn of_one_source(&self, mine: &BTreeSet<u32>, theirs: &BTreeSet<u32>) -> Option<[u32; 2]> {
+        let names = &self.facts.persons.names;
+        let there = |one: &&u32| self.stands(**one);
+        let known: HashMap<u16, u32> = theirs.iter().filter(there).map(|one| (names.space(*one), *one)).collect();
+        let other = |one: u32| known.get(&names.space(one)).copied().filter(|other| *other != one);
+        mine.iter().filter(there).find_map(|one| Some([*one, other(*one)?]))
+    }
+
+    /// Whether somebody parted a person of the one from a person of the other, which holds until a hand makes the two one.
+    /// `with_namesakes`: whoever else of a person's source asks for its name counts with it, there or not, as it may come before
+    /// the old one is gone.
+    fn parting_between(&self, mine: &BTreeSet<u32>, theirs: &BTreeSet<u32>, with_namesakes: bool) -> Option<Apart> {
+        if self.index.partings == 0 {
             return None;
         }
-        let names = &self.facts.persons.names;
-        self.parted(one, two).or_else(|| self.parting_between(&[one], &[two], names.space(one) != names.space(two)))
-    }
-
-    fn parting_between(&self, ones: &[u32], twos: &[u32], with_namesakes: bool) -> Option<Parting> {
-        let all = |persons: &[u32]| {
-            let mut all = self.with_their_users(persons.iter().copied());
-            if with_namesakes {
-                let others: Vec<u32> = all.iter().flat_map(|one| self.namesakes(*one)).collect();
+        let (mut mine, mut theirs) = (mine.clone(), theirs.clone());
+        for all in [&mut mine, &mut theirs].into_iter().filter(|_| with_namesakes) {
+            for one in all.clone() {
+                let others: Vec<u32> = self.namesakes(one).take(MAX_NAMESAKES + 1).collect();
+                if others.len() > MAX_NAMESAKES {
+                    return Some(Apart::Crowd(one));
+                }
                 all.extend(self.with_their_users(others.into_iter()));
             }
-            all
-        };
-        let (mine, theirs) = (all(ones), all(twos));
+        }
         let links = mine.iter().flat_map(|one| self.index.person_links.get(one).into_iter().flatten());
-        let partings = links.filter_map(|ix| self.parting_of_link(*ix));
+        let mut partings = links.filter_map(|ix| self.parting_of_link(*ix));
         let between = |a: u32, b: u32| mine.contains(&a) && theirs.contains(&b);
-        partings.into_iter().find(|Parting { persons: [a, b], .. }| between(*a, *b) || between(*b, *a))
+        let parting = partings.find(|Parting { persons: [a, b], .. }| {
+            (between(*a, *b) || between(*b, *a)) && self.user_of(*a) != self.user_of(*b)
+        });
+        parting.map(Apart::Parted)
     }
 
     /// Persons, with all that they are by links.
@@ -85,14 +129,13 @@ impl Roster {
             .collect()
     }
 
-    /// Of pairs that are each to be linked those that together join nobody whom somebody parted.
-    pub(crate) fn joining_nobody_parted(
+    /// Of pairs that are each to be linked those that together join nobody who is to be kept apart.
+    pub(crate) fn joining_nobody_apart(
         &self,
         pairs: Vec<(u32, u32)>,
         left_out: &mut Vec<KeptApart>,
     ) -> Vec<(u32, u32)> {
         let (mut joined_to, mut sets) = (HashMap::<u32, u32>::new(), HashMap::<u32, Vec<u32>>::new());
-        let names = &self.facts.persons.names;
         let mut kept = Vec::with_capacity(pairs.len());
         for (one, two) in pairs {
             let root = |mut user: u32| {
@@ -107,10 +150,9 @@ impl Roster {
                 let set = |user: u32| sets.get(&user).cloned().unwrap_or_else(|| vec![user]);
                 let (mut mine, theirs) = (set(a), set(b));
                 // Of two that nothing was joined with yet it is known.
-                let parting =
-                    (!is_alone).then(|| self.parting_between(&mine, &theirs, names.space(one) != names.space(two)));
-                if let Some(parting) = parting.flatten() {
-                    left_out.push(((one, two), parting));
+                let apart = (!is_alone).then(|| self.apart_between(&mine, &theirs, self.with_namesakes(one, two)));
+                if let Some(apart) = apart.flatten() {
+                    left_out.push(((one, two), apart));
                     continue;
                 }
                 mine.extend(theirs);
@@ -131,21 +173,30 @@ impl Roster {
         })
     }
 
-    /// The other persons, of whatever source, that ask or asked last for the user name that a person asks for, there or not.
-    pub(crate) fn who_ask_as(&self, person: u32) -> impl Iterator<Item = u32> {
+    /// The other persons of a source that ask or asked last for the user name that a person asks for, there or not; whoever has
+    /// it first.
+    pub(crate) fn who_ask_as(&self, person: u32, source: u16) -> impl Iterator<Item = u32> {
         let name = self.asked_name_of(person);
         let holder = name.and_then(|name| self.facts.user_names.find(0, name));
         let holder = holder.and_then(|ix| self.facts.user_names.get(ix)).copied();
-        let holder = holder.filter(|holder| self.asked_name_of(*holder) == name);
-        let others = name.map(|name| self.index.asked_names.range((name.to_owned(), 0)..=(name.to_owned(), u32::MAX)));
-        let others = others.into_iter().flatten().map(|((_, one), ())| *one).filter(move |one| Some(*one) != holder);
+        let holder =
+            holder.filter(|one| self.facts.persons.names.space(*one) == source && self.asked_name_of(*one) == name);
+        let of = |name: &str, person: u32| (source, name.to_owned(), person);
+        let others = name.map(|name| self.index.asked_names.range(of(name, 0)..=of(name, u32::MAX)));
+        let others = others.into_iter().flatten().map(|((.., one), ())| *one).filter(move |one| Some(*one) != holder);
         holder.into_iter().chain(others).filter(move |one| *one != person)
     }
 
     /// Those of them that are of the person's own source.
     pub(crate) fn namesakes(&self, person: u32) -> impl Iterator<Item = u32> {
-        let names = &self.facts.persons.names;
-        self.who_ask_as(person).filter(move |one| names.space(*one) == names.space(person))
+        self.who_ask_as(person, self.facts.persons.names.space(person))
+    }
+
+    /// Whether a person's source ever asked for the user name for it that another person asks for, also by what came too late.
+    pub(crate) fn ever_asked_as(&self, one: u32, person: u32) -> bool {
+        let (Some(name), Some(row)) = (self.asked_name_of(person), self.facts.persons.get(one)) else { return false };
+        let mut ever = self.facts.ever_named(Field::PersonName, one, row.name);
+        self.asked_name_of(one) == Some(name) || ever.any(|other| self.facts.user_names.id(other) == name)
     }
 
     /// What keeps people apart, in words.
@@ -154,9 +205,37 @@ impl Roster {
         format!("{one} and {two} were parted by hand (event {})", parting.at)
     }
 
-    pub(crate) fn left_out(&self, ((one, two), parting): &KeptApart) -> Option<LeftOut> {
+    /// The same of whatever keeps a rule from joining two.
+    pub(crate) fn apart_text(&self, apart: &Apart) -> String {
+        let source = |person: u32| self.source_text(self.facts.persons.names.space(person));
+        match apart {
+            Apart::Parted(parting) => self.parting_text(parting),
+            Apart::Crowd(one) => format!(
+                "more than {MAX_NAMESAKES} people of source {} ask for the user name {}, too many to look who of them was parted by hand",
+                source(*one),
+                self.asked_name_of(*one).unwrap_or_default()
+            ),
+            Apart::OneOfSeveral => {
+                "several who were removed, or who came, asked for that name, and only you know which".to_owned()
+            }
+            Apart::Several([one, two]) => {
+                format!(
+                    "{} and {} are two people of source {}",
+                    self.person_key(*one),
+                    self.person_key(*two),
+                    source(*one)
+                )
+            }
+        }
+    }
+
+    pub(crate) fn left_out(&self, ((one, two), apart): &KeptApart) -> Option<LeftOut> {
         let persons = [self.source_person(*one)?, self.source_person(*two)?];
-        Some(LeftOut { persons, why: self.parting_text(parting), parted_at: parting.at })
+        let parted_at = match apart {
+            Apart::Parted(parting) => Some(parting.at),
+            Apart::Crowd(_) | Apart::Several(_) | Apart::OneOfSeveral => None,
+        };
+        Some(LeftOut { persons, why: self.apart_text(apart), parted_at })
     }
 
     /// Those of a person's namesakes who may be the same one: of another user, and nobody said that they are two.
@@ -170,20 +249,37 @@ impl Roster {
         self.maybe_the_same(person).next().is_some()
     }
 
-    /// Those who were removed at a person's source, and may be it, made again: one person of each user. Whoever of them has the name
-    /// is the one; somebody gave it to that one, or no other had it.
-    pub(crate) fn predecessors(&self, person: u32) -> Vec<u32> {
-        let gone = |one: &u32| self.facts.persons.get(*one).is_some_and(|row| !row.register.stands());
-        let called = self.asked_name_of(person).and_then(|name| self.facts.user_names.find(0, name));
-        let holder = called.and_then(|name| self.facts.user_names.get(name)).copied();
-        let mut users = BTreeSet::new();
-        let gone = self.maybe_the_same(person).filter(gone);
-        let mut all: Vec<u32> = gone
-            .filter(|one| self.may_be_made_again(*one, person, false) && users.insert(self.user_of(*one)))
-            .collect();
-        if let Some(holder) = all.iter().copied().find(|one| Some(*one) == holder) {
-            all = vec![holder];
+    /// Those who were removed and whose name a person asks for and has not, whom a rule would take for it, made again, if nothing
+    /// kept them apart: of its own source, where that knows another of the name; else of the source of whoever has the name.
+    pub(crate) fn perhaps_removed(&self, person: u32, overlapping: bool) -> Vec<u32> {
+        let Some(NameNotInEffect::Taken(name)) = self.facts.names_not_in_effect.get(&person) else { return Vec::new() };
+        let holder = self.facts.user_names.get(*name).copied().filter(|holder| *holder != NONE);
+        // Also of who is inactive: the one of before may have been so too.
+        if !self.stands(person) || self.facts.is_suspended(self.facts.persons.names.space(person)) {
+            return Vec::new();
         }
+        let mut all: Vec<u32> = if self.has_namesake(person) {
+            self.maybe_the_same(person).collect()
+        } else {
+            let others = holder.map(|one| self.who_ask_as(person, self.facts.persons.names.space(one)));
+            let others = others.into_iter().flatten().filter(|one| Some(*one) != holder).take(MAX_NAMESAKES);
+            holder.into_iter().chain(others).collect()
+        };
+        all.retain(|one| self.user_of(*one) != self.user_of(person) && self.came_since(*one, person, overlapping));
+        // Whose name was given to one of the others is not who is called so.
+        if holder.is_some_and(|holder| all.contains(&holder)) {
+            let before = self.facts.name_holders.get(name).map_or(&[][..], Vec::as_slice);
+            all.retain(|one| Some(*one) == holder || !before.contains(one));
+        }
+        all
+    }
+
+    /// Those of them whom nothing keeps apart, one person of each user. Of several nobody but a person knows which: whoever
+    /// has the name may only have been the first.
+    pub(crate) fn predecessors(&self, person: u32) -> Vec<u32> {
+        let mut users = BTreeSet::new();
+        let mut all = self.perhaps_removed(person, false);
+        all.retain(|one| self.apart(*one, person).is_none() && users.insert(self.user_of(*one)));
         all
     }
 }

@@ -1,7 +1,7 @@
 //! What sources say of who their persons are elsewhere and what is not so, as problems.
 
 use crate::{
-    questions::{links::LinkStatement, problems::Flaw},
+    questions::{apart::Apart, links::LinkStatement, problems::Flaw},
     roster::Roster,
 };
 
@@ -28,15 +28,20 @@ impl Roster {
             }
             LinkStatement::Done => None,
             // It was somebody's decision.
-            LinkStatement::Parted(parting) if parting.is_of(ix, *other) => None,
-            LinkStatement::Parted(parting) => Some((
+            LinkStatement::Apart(Apart::Parted(parting)) if parting.is_of(ix, *other) => None,
+            LinkStatement::Apart(Apart::Several([one, is])) if one == ix => Some((
                 *other,
-                format!("{}, and who is one of them is not the other by a rule", self.parting_text(&parting)),
+                format!("{} of source {source} is that user already", self.person_key(is)),
+                format!("have source {source} say it of one; {}", two_ways(*other)),
+            )),
+            LinkStatement::Apart(apart) => Some((
+                *other,
+                format!("{}, and who is one of them is not the other by a rule", self.apart_text(&apart)),
                 two_ways(*other),
             )),
             LinkStatement::Waits(one) => Some((
                 *other,
-                format!("{} of source {source} is or was said to be that user before, so somebody looks first", self.person_key(one)),
+                format!("{}, so somebody looks first", self.was_said_text(one)),
                 two_ways(*other),
             )),
             LinkStatement::Open if self.is_confirmed(ix, *other) => None,
@@ -50,11 +55,6 @@ impl Roster {
                 format!("source {source} says so of several people"),
                 format!("have source {source} say it of one, or decide it of each; {}", two_ways(*other)),
             )),
-            LinkStatement::Occupied(one) => Some((
-                *other,
-                format!("{} of source {source} is that user already", self.person_key(one)),
-                format!("have source {source} say it of one; {}", two_ways(*other)),
-            )),
         })?;
         let row = self.facts.persons.get(ix)?;
         Some(Flaw {
@@ -63,6 +63,12 @@ impl Roster {
             why,
             remedy,
         })
+    }
+
+    /// That the same is or was said of another, in words.
+    pub(crate) fn was_said_text(&self, one: u32) -> String {
+        let source = self.source_text(self.facts.persons.names.space(one));
+        format!("{} of source {source} is that user, or is or was said to be", self.person_key(one))
     }
 
     /// Whether a person is not there, of a source that could still state it.

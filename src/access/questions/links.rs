@@ -10,7 +10,7 @@ use rollcall_events::{
 
 use crate::{
     fold::people::LINK_STATED,
-    questions::apart::{KeptApart, LeftOut, Parting},
+    questions::apart::{Apart, KeptApart, LeftOut},
     roster::{
         Roster,
         facts::{Holder, NONE, instant},
@@ -69,7 +69,7 @@ pub struct StatementCounts {
     pub linked: usize,
     /// One of them is not there, is inactive, or is of a source that is suspended.
     pub not_there: usize,
-    /// Several persons are said to be one, or one of its persons is that user already.
+    /// Several persons are said to be one, or they would be two people of one source who are there.
     pub contradicted: usize,
     /// Somebody said that they are two, or others who would be one with them.
     pub parted: usize,
@@ -80,7 +80,7 @@ pub struct StatementCounts {
 pub struct Linkable {
     /// Those to be linked.
     pub pairs: Vec<[SourcePerson; 2]>,
-    /// Those that would join others whom somebody parted.
+    /// Those that would join others whom somebody parted, or two people of one source, and those of which several could be meant.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -102,17 +102,15 @@ pub(crate) enum LinkStatement {
     Open,
     /// Several persons of the source are said to be that user.
     Contradicted,
-    /// This other person of the source is that user already.
-    Occupied(u32),
-    /// This other person of the source is or was said to be that user before, and is not any more. They are linked when somebody
+    /// This other person is or was said to be that user, or is another one of it who is no contact. They are linked when somebody
     /// says so.
     Waits(u32),
-    /// Somebody said that they are two, or others who would be one with them.
-    Parted(Parting),
+    /// A rule does not link them.
+    Apart(Apart),
 }
 
 impl Roster {
-    fn stands(&self, person: u32) -> bool {
+    pub(crate) fn stands(&self, person: u32) -> bool {
         self.facts.persons.get(person).is_some_and(|row| row.register.stands())
     }
 
@@ -121,28 +119,43 @@ impl Roster {
         if !self.facts.is_live(person) || !self.stands(other) || self.user_of(person) == self.user_of(other) {
             return LinkStatement::Done;
         }
-        if let Some(parting) = self.kept_apart(person, other) {
-            return LinkStatement::Parted(parting);
+        let apart = self.apart(person, other);
+        if let Some(apart @ (Apart::Parted(_) | Apart::Crowd(_))) = apart {
+            return LinkStatement::Apart(apart);
         }
         let names = &self.facts.persons.names;
-        let mine = |one: u32| one != person && names.space(one) == names.space(person);
-        let theirs = self.persons_of(UserIx(self.user_of(other)));
+        let same_source = |one: u32, two: u32| names.space(one) == names.space(two);
+        let [mine, theirs] = [person, other].map(|one| self.persons_of(UserIx(self.user_of(one))));
+        // Whose word nobody confirmed keeps nobody waiting.
+        let counts = |one: u32, of: u32| same_source(one, person) || self.is_confirmed(one, of);
         let ever = theirs.iter().flat_map(|of| {
-            let said = self.index.said_to_be.get(of).into_iter().flatten();
-            said.filter(|one| mine(**one)).map(|one| (*one, *of))
+            let said = self.index.said_to_be.get(of).into_iter().flatten().copied();
+            said.filter(|one| *one != person && counts(*one, *of)).map(|one| (one, *of))
         });
         // Who was said not to be that one is no rival of whoever is.
-        let rival = |one: u32, of: u32| self.stands(one) && self.says(one, of) && self.parted(one, of).is_none();
+        let rival = |one: u32, of: u32| {
+            same_source(one, person) && self.stands(one) && self.says(one, of) && self.parted(one, of).is_none()
+        };
         if ever.clone().any(|(one, of)| rival(one, of)) {
             return LinkStatement::Contradicted;
         }
-        let was = || theirs.iter().copied().filter(|one| mine(*one));
-        if let Some(one) = was().find(|one| self.stands(*one)) {
-            return LinkStatement::Occupied(one);
+        if let Some(apart) = apart {
+            return LinkStatement::Apart(apart);
         }
-        let namesakes: BTreeSet<u32> = self.namesakes(person).collect();
-        let another = |one: &u32| self.user_of(*one) != self.user_of(person) && !namesakes.contains(one);
-        ever.map(|(one, _)| one).chain(was()).find(another).map_or(LinkStatement::Open, LinkStatement::Waits)
+        // An entry that was made again is known by its name, and the one of before is there no more.
+        let again = |one: u32| {
+            let is =
+                |of: &u32| same_source(one, *of) && self.parted(one, *of).is_none() && self.ever_asked_as(one, *of);
+            !self.stands(one) && mine.iter().any(is)
+        };
+        if theirs.iter().any(|one| again(*one)) {
+            return LinkStatement::Open;
+        }
+        let another = |one: &u32| self.user_of(*one) != self.user_of(person) && !again(*one);
+        // Nobody said whose of two directories' people a customer is, where one of them was linked by hand.
+        let was = theirs.iter().copied().filter(|one| !same_source(*one, other));
+        let was = was.filter(|one| self.is_authoritative(*one) || mine.iter().any(|of| same_source(*one, *of)));
+        ever.map(|(one, _)| one).chain(was).find(another).map_or(LinkStatement::Open, LinkStatement::Waits)
     }
 
     /// Whether a source says now that its person is this one.
@@ -150,21 +163,13 @@ impl Roster {
         self.facts.same_as.get(&person).is_some_and(|others| others.contains(&other))
     }
 
-    /// Whether a person could be one who was removed, made again, and nothing keeps the two apart.
-    pub(crate) fn may_be_made_again(&self, gone: u32, person: u32, overlapping: bool) -> bool {
-        self.came_since(gone, person, overlapping) && self.kept_apart(gone, person).is_none()
-    }
-
-    /// Whether a person could be one who was removed, made again: that one's user is nobody else by now, and, unless
-    /// `overlapping`, the person came after that one was gone. A source's own removals may be held back while what it has anew
-    /// comes, and it has none twice.
-    fn came_since(&self, gone: u32, person: u32, overlapping: bool) -> bool {
+    /// Whether a person could be one who was removed, made again: it came after that one was gone, unless `overlapping`. A source's
+    /// own removals may be held back while what it has anew comes, and it has none twice.
+    pub(crate) fn came_since(&self, gone: u32, person: u32, overlapping: bool) -> bool {
         let names = &self.facts.persons.names;
-        let theirs = self.persons_of(UserIx(self.user_of(gone)));
         let removed = self.facts.persons.get(gone).map(|row| row.register.cause);
         let came = self.facts.persons.get(person).map(|row| row.first);
-        !theirs.iter().any(|one| self.stands(*one))
-            && (overlapping || names.space(gone) == names.space(person) || removed < came)
+        !self.stands(gone) && (overlapping || names.space(gone) == names.space(person) || removed < came)
     }
 
     /// Whether it was confirmed that a person's source says whom it is in another's.
@@ -221,16 +226,14 @@ impl Roster {
         self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok())
     }
 
-    /// The pairs of persons that a rule takes for one, and those of them that it does not link as that would join others whom
-    /// somebody parted. `with`: the other source, where a rule is about two; the same one where who was made again is to be
+    /// The pairs of persons that a rule takes for one, and those of them that it does not link as that would join others who are
+    /// to be kept apart. `with`: the other source, where a rule is about two; the same one where who was made again is to be
     /// found there.
     #[must_use]
     pub fn linkable(&self, rule: LinkRule, source: &str, with: &str, overlapping: bool) -> Linkable {
         let mut left_out = Vec::new();
         let pairs = self.taken_for_one(rule, source, with, overlapping, &mut left_out).unwrap_or_default();
-        let pairs = self.joining_nobody_parted(pairs, &mut left_out).into_iter();
-        // What was said of exactly these two was somebody's decision.
-        left_out.retain(|((one, two), parting)| !parting.is_of(*one, *two));
+        let pairs = self.joining_nobody_apart(pairs, &mut left_out).into_iter();
         Linkable {
             pairs: pairs.filter_map(|(one, two)| self.source_persons(one, two)).collect(),
             left_out: left_out.iter().filter_map(|one| self.left_out(one)).collect(),
@@ -247,31 +250,38 @@ impl Roster {
     ) -> Option<Vec<(u32, u32)>> {
         let space_of_one = self.source_space(source)?;
         let names = &self.facts.persons.names;
-        let mut unless_apart = |one: u32, two: u32| match self.kept_apart(one, two) {
-            Some(parting) => {
-                left_out.push(((one, two), parting));
-                false
-            }
-            None => true,
+        let mut unless = |apart: Option<Apart>, one: u32, two: u32| {
+            left_out.extend(apart.map(|apart| ((one, two), apart)));
+            apart.is_none()
         };
         let pairs = match rule {
             LinkRule::MadeAgain => {
                 let place = self.source_space(with)?;
                 let waiting = self.facts.names_not_in_effect.keys();
-                let again = waiting.filter_map(|person| Some((self.asked_of(*person)?, *person)));
-                let again: Vec<(u32, u32)> = again
-                    .filter(|(gone, person)| {
-                        let is_again =
-                            names.space(*gone) == space_of_one && self.came_since(*gone, *person, overlapping);
-                        is_again && unless_apart(*gone, *person)
-                    })
-                    .collect();
+                let again = waiting.filter_map(|person| {
+                    let mut gone = self.perhaps_removed(*person, overlapping);
+                    let mut users = BTreeSet::new();
+                    gone.retain(|gone| {
+                        names.space(*gone) == space_of_one && unless(self.apart(*gone, *person), *gone, *person)
+                    });
+                    gone.retain(|gone| users.insert(self.user_of(*gone)));
+                    if let [gone] = *gone {
+                        return Some((gone, *person));
+                    }
+                    for gone in gone {
+                        unless(Some(Apart::OneOfSeveral), gone, *person);
+                    }
+                    None
+                });
+                let again: Vec<(u32, u32)> = again.collect();
                 let mut asked: HashMap<u32, usize> = HashMap::new();
                 again.iter().for_each(|(gone, _)| *asked.entry(self.user_of(*gone)).or_default() += 1);
                 // Of two who could be the same one neither is.
-                let alone = |gone: &u32| asked.get(&self.user_of(*gone)) == Some(&1);
+                let several = |gone: u32| (asked.get(&self.user_of(gone)) != Some(&1)).then_some(Apart::OneOfSeveral);
+                let again = again.into_iter().filter(|(gone, person)| unless(several(*gone), *gone, *person));
+                let again = again.filter(|(_, person)| names.space(*person) == place).collect();
                 left_out.retain(|((_, person), _)| names.space(*person) == place);
-                again.into_iter().filter(|(gone, person)| alone(gone) && names.space(*person) == place).collect()
+                again
             }
             LinkRule::SameId => {
                 let other = self.source_space(with).filter(|other| *other != space_of_one)?;
@@ -280,7 +290,7 @@ impl Roster {
                     mine.filter_map(|person| Some((person, self.facts.persons.find(other, names.text(person))?)));
                 both.filter(|(one, two)| {
                     let are_there = self.stands(*one) && self.stands(*two);
-                    are_there && self.user_of(*one) != self.user_of(*two) && unless_apart(*one, *two)
+                    are_there && self.user_of(*one) != self.user_of(*two) && unless(self.apart(*one, *two), *one, *two)
                 })
                 .collect()
             }
@@ -289,11 +299,8 @@ impl Roster {
                 let said = said.flat_map(|(person, others)| others.iter().map(|other| (*person, *other)));
                 said.filter(|(person, other)| match self.link_statement(*person, *other) {
                     LinkStatement::Open | LinkStatement::Waits(_) => true,
-                    LinkStatement::Parted(parting) => {
-                        left_out.push(((*person, *other), parting));
-                        false
-                    }
-                    LinkStatement::Done | LinkStatement::Contradicted | LinkStatement::Occupied(_) => false,
+                    LinkStatement::Apart(apart) => unless(Some(apart), *person, *other),
+                    LinkStatement::Done | LinkStatement::Contradicted => false,
                 })
                 .collect()
             }
@@ -331,11 +338,14 @@ impl Roster {
                 }
                 LinkRule::MadeAgain => {
                     let place = other_space.unwrap_or(one_space);
-                    let all: Vec<u32> = self.who_ask_as(mine).collect();
-                    let gone = |one: u32| names.space(one) == one_space && !self.stands(one);
-                    let came = |one: u32| names.space(one) == place && self.stands(one);
-                    pairs.extend(all.iter().filter(|one| gone(**one) && came(mine)).map(|one| (*one, mine)));
-                    pairs.extend(all.iter().filter(|one| gone(mine) && came(**one)).map(|one| (mine, *one)));
+                    if space == place && self.stands(mine) {
+                        let gone = self.who_ask_as(mine, one_space).filter(|one| !self.stands(*one));
+                        pairs.extend(gone.map(|one| (one, mine)));
+                    }
+                    if space == one_space && !self.stands(mine) {
+                        let came = self.who_ask_as(mine, place).filter(|one| self.stands(*one));
+                        pairs.extend(came.map(|one| (mine, one)));
+                    }
                 }
             }
         }
@@ -364,8 +374,8 @@ impl Roster {
                 LinkStatement::Done => &mut counts.not_there,
                 LinkStatement::Open => &mut counts.open,
                 LinkStatement::Waits(_) => &mut counts.waiting,
-                LinkStatement::Contradicted | LinkStatement::Occupied(_) => &mut counts.contradicted,
-                LinkStatement::Parted(_) => &mut counts.parted,
+                LinkStatement::Contradicted | LinkStatement::Apart(Apart::Several(_)) => &mut counts.contradicted,
+                LinkStatement::Apart(Apart::Parted(_) | Apart::Crowd(_) | Apart::OneOfSeveral) => &mut counts.parted,
             };
             *count += 1;
         }

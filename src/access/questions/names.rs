@@ -73,36 +73,17 @@ impl Roster {
         self.check_command(&given, now).is_ok().then_some(given)
     }
 
-    /// Who a person could be that asks for a name and has it not: whoever of its source asked for the same and was removed, where
-    /// there is one; else whoever has or had the name. Of several nobody but a person knows.
-    pub(crate) fn asked_of(&self, person: u32) -> Option<u32> {
-        let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
-        if !self.facts.is_live(person) || self.user_of(person) != person {
-            return None;
-        }
-        if self.has_namesake(person) {
-            return match *self.predecessors(person) {
-                [one] => Some(one),
-                _ => None,
-            };
-        }
-        let holder = *self.facts.user_names.get(name)?;
-        (holder != NONE && self.user_of(holder) != person).then_some(holder)
-    }
-
-    /// Those who may be a person that asks for a name, made again: several where nobody but a person knows which.
+    /// Those who may be a person that asks for a name, made again: several where nobody but a person knows which. In another source
+    /// only where the two are of authoritative ones.
     fn perhaps_made_again(&self, person: u32) -> Vec<u32> {
-        let all = self.predecessors(person);
-        if !all.is_empty() {
-            return all;
-        }
         let space = |person: u32| self.facts.persons.names.space(person);
-        let one = self.asked_of(person).filter(|one| {
+        let mut all = self.predecessors(person);
+        all.retain(|one| {
             let theirs = self.persons_of(UserIx(self.user_of(*one)));
             let both_count = || self.is_authoritative(person) && theirs.iter().any(|of| self.is_authoritative(*of));
-            (space(*one) == space(person) || both_count()) && self.may_be_made_again(*one, person, false)
+            space(*one) == space(person) || both_count()
         });
-        one.into_iter().collect()
+        all
     }
 
     /// By what right a person asks for a name that it does not have, and which. Nothing where it does not ask for another's,
@@ -132,7 +113,7 @@ impl Roster {
         let (mine, theirs) = (self.is_authoritative(person), theirs.iter().any(|of| self.is_authoritative(*of)));
         let gone = self.facts.persons.get(holder).is_none_or(|row| !row.register.stands());
         let given_up = self.wanted_name(holder) != Some(self.facts.user_names.id(name));
-        let same_id = || names.text(holder) == names.text(person) && self.kept_apart(holder, person).is_none();
+        let same_id = || names.text(holder) == names.text(person) && self.apart(holder, person).is_none();
         let claim = match (same_source, mine, theirs) {
             _ if !self.perhaps_made_again(person).is_empty() => NameClaim::MadeAgain,
             (true, ..) if given_up => NameClaim::Moved,
@@ -167,8 +148,7 @@ impl Roster {
         let rename = format!("{first}`rollcall users rename {me} {name}{with_project}`");
         let ends = format!("{theirs} has no secret in force and no role given by name");
         let is_of_one_source = source(holder) == source(person);
-        let could_be_holder =
-            self.kept_apart(holder, person).is_none() && (is_of_one_source || !self.has_namesake(person));
+        let could_be_holder = self.apart(holder, person).is_none() && (is_of_one_source || !self.has_namesake(person));
         Some(match claim {
             NameClaim::Authoritative | NameClaim::Moved if self.has_personal_projects() => {
                 format!("{rename}, as soon as {ends}; the images that were pushed below {name}/ pass with the name")

@@ -587,6 +587,18 @@ impl Facts {
         }
     }
 
+    /// A name that is asked for and not in effect, as the index has it.
+    pub(crate) fn asked_key(&self, person: u32, why: &NameNotInEffect) -> (u16, String, u32) {
+        (self.persons.names.space(person), self.text_of_asked(why).to_owned(), person)
+    }
+
+    /// Whether somebody said of a pair, linked before or not, that it is two, and no rule did.
+    pub(crate) fn is_parting(&self, link: u32) -> bool {
+        let pair = self.links.get(link as usize);
+        pair.is_some_and(|pair| pair.register.stated() && !pair.register.stands())
+            && !self.rule_links.contains_key(&link)
+    }
+
     /// Whether a group is there, and of a source whose facts count.
     pub(crate) fn group_counts(&self, group: u32) -> bool {
         self.groups.get(group).is_some_and(|row| row.register.stands())

@@ -35,8 +35,10 @@ pub(crate) struct Index {
     pub(crate) person_links: HashMap<u32, Vec<u32>>,
     /// Persons by whom a source says or said once that they are.
     pub(crate) said_to_be: HashMap<u32, BTreeSet<u32>>,
-    /// Names that are asked for and not in effect, each with the person that asks.
-    pub(crate) asked_names: SortedMap<(String, u32), ()>,
+    /// How many pairs of persons were parted by hand and are not linked since.
+    pub(crate) partings: usize,
+    /// Names that are asked for and not in effect, by the source that asks, each with the person that it asks for.
+    pub(crate) asked_names: SortedMap<(u16, String, u32), ()>,
     /// The persons of a user who is more than one.
     pub(crate) linked: HashMap<u32, Vec<u32>>,
     pub(crate) secret_hash: HashMap<[u8; 32], u32>,
@@ -190,6 +192,7 @@ impl Index {
         }
         for (ix, pair) in (0_u32..).zip(facts.links.iter()) {
             index.add_link(ix, pair.left, pair.right);
+            index.partings += usize::from(facts.is_parting(ix));
         }
         for (ix, secret) in (0_u32..).zip(facts.secrets.rows.iter()) {
             if let Some(secret) = secret {
@@ -240,7 +243,7 @@ impl Index {
             }
         }
         for (person, why) in facts.names_not_in_effect.iter() {
-            index.asked_names.insert((facts.text_of_asked(why).to_owned(), *person), ());
+            index.asked_names.insert(facts.asked_key(*person, why), ());
         }
         for (name, project) in (0_u32..).zip(facts.project_names.rows.iter()) {
             index.project_names.push(*project, name);

@@ -163,6 +163,12 @@ impl Concerned {
 }
 
 impl Roster {
+    /// A copy of what would be known if these commands were given now.
+    #[must_use]
+    pub fn after(&self, commands: &[Body], now: DateTime<Utc>) -> Self {
+        self.with_facts(&SourceName::local(), commands, now)
+    }
+
     /// A copy into which this was folded as if it had just been recorded.
     fn with_facts(&self, source: &SourceName, facts: &[Body], now: DateTime<Utc>) -> Self {
         let mut after = self.clone();

@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     effort::{Effort, GivenUp},
-    fold::change::Effect,
-    questions::{apart::LeftOut, members::memberships_of},
+    fold::{change::Effect, people::LINK_STATED},
+    questions::{
+        apart::{Apart, LeftOut},
+        links::LinkStatement,
+        members::memberships_of,
+    },
     roster::{
         Roster,
-        facts::{NONE, Owner, SecretUse},
+        facts::{NONE, Owner, Secret, SecretUse},
         handles::{Place, Principal, ProfileKind, UserIx},
     },
     what_if::{preview::NamedScope, standing::SIGN_IN},
@@ -48,8 +52,13 @@ pub enum LinkNoteKind {
     Ends,
     /// Somebody said before that they are two, or others who would be one with them.
     Parted,
-    /// A rule takes them for one and does not link them, as that would join others whom somebody parted.
+    /// A rule takes them for one and does not link them, as that would join others whom somebody parted, or two people of one
+    /// source.
     LeftOut,
+    /// A source says now of somebody what it says or said of another before: no rule links that by itself.
+    SaidOfAnother,
+    /// A secret or invitation signs in again by it that signed nobody in, as whose it was is gone.
+    Wakes,
 }
 
 /// Something that should be known of a link or parting before it is made.
@@ -72,7 +81,7 @@ impl LinkNote {
         let LeftOut { persons: [one, two], why, parted_at } = left_out;
         let person = format!("{}/{}", one.source, one.person);
         let text = format!("is not linked with {}/{}: {why}", two.source, two.person);
-        Self { kind: LinkNoteKind::LeftOut, person, text, event: Some(*parted_at) }
+        Self { kind: LinkNoteKind::LeftOut, person, text, event: *parted_at }
     }
 }
 
@@ -157,17 +166,52 @@ impl Roster {
         notes
     }
 
+    /// Which secrets of the user that a person would be sign in by it and did not before.
+    fn notes_of_woken(&self, before: &Self, user: UserIx, now: DateTime<Utc>) -> Vec<LinkNote> {
+        let works = |roster: &Self, row: &Secret| {
+            let Owner::Person(owner) = row.owner else { return false };
+            roster.is_of_one_user(row) && !roster.shut_out(UserIx(roster.user_of(owner)))
+        };
+        let secrets = self.open_secrets_of(Principal::User(user), now.timestamp_micros());
+        let woken = secrets.filter(|(_, row)| works(self, row) && !works(before, row));
+        let note = |(ix, row): (u32, &Secret)| {
+            let Owner::Person(owner) = row.owner else { return None };
+            let text = format!("{} signs in again, as {}", self.secret_text(ix, row), self.user_name(user));
+            Some(LinkNote { kind: LinkNoteKind::Wakes, person: self.person_key(owner), text, event: Some(row.issued) })
+        };
+        woken.filter_map(note).collect()
+    }
+
+    /// A secret as people know it.
+    fn secret_text(&self, ix: u32, row: &Secret) -> String {
+        let label = row.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
+        let what = if row.usage == SecretUse::Invitation { "invitation" } else { "secret" };
+        format!("{what} {}{label}", self.facts.secrets.id(ix))
+    }
+
     /// That somebody said before of two who are to be linked that they are two.
     fn note_of_parted(&self, persons: &[SourcePerson; 2]) -> Option<LinkNote> {
         let [one, two] = persons.each_ref().map(|one| self.person_named(one));
         let (one, two) = (one?, two?);
-        let parting = self.kept_apart(one, two)?;
+        let Apart::Parted(parting) = self.apart(one, two)? else { return None };
         Some(LinkNote {
             kind: LinkNoteKind::Parted,
             person: self.person_key(one),
             text: self.parting_text(&parting),
             event: Some(parting.at),
         })
+    }
+
+    /// That the same was said of somebody else before, of two whom a source's word is to link.
+    fn note_of_said(&self, link: &Link) -> Option<LinkNote> {
+        if link.rule.as_deref() != Some(LINK_STATED) {
+            return None;
+        }
+        let [one, two] = link.persons.each_ref().map(|one| self.person_named(one));
+        let (one, two) = (one?, two?);
+        let LinkStatement::Waits(other) = self.link_statement(one, two) else { return None };
+        let text = format!("is to be {}: {}", self.person_key(two), self.was_said_text(other));
+        Some(LinkNote { kind: LinkNoteKind::SaidOfAnother, person: self.person_key(one), text, event: None })
     }
 
     /// What two persons were given since they were linked, and with whom it stays when they part.
@@ -252,6 +296,7 @@ pub fn plan_links(
             notes.extend(before.notes_of_parting(&after, link, now));
         } else {
             notes.extend(before.note_of_parted(&link.persons));
+            notes.extend(before.note_of_said(link));
         }
         for person in &link.persons {
             effort.step()?;
@@ -263,6 +308,7 @@ pub fn plan_links(
             let (had, has) = (roles(before), roles(&after));
             if let Some(user) = after.user_by_id(&person).filter(|_| matches!(command, Body::IdentityLinked(_))) {
                 notes.extend(after.notes_of_user(before, user));
+                notes.extend(after.notes_of_woken(before, user, now));
             }
             let signs_in = |roster: &Roster| roster.user_by_id(&person).is_some_and(|user| !roster.shut_out(user));
             if signs_in(before) && !signs_in(&after) {

@@ -115,7 +115,8 @@ pub struct LinkNoteShown {
     /// `called`: what the user is called. `several_of_one_source`: several persons of one source would be one user. `stays`:
     /// what was given since two were linked stays with one of them. `ends`: a secret that was made since then ends. `parted`:
     /// somebody said before that they are two. `left_out`: whom a rule takes for one and does not link, as that would join others
-    /// whom somebody parted.
+    /// whom somebody parted, or two people of one source. `said_of_another`: a source says now of somebody what it, or another one, says
+    /// or said of somebody else. `wakes`: a secret or invitation signs in again by it.
     #[schema(value_type = String)]
     pub kind: LinkNoteKind,
     /// Of whom, `source/person`.

@@ -101,11 +101,11 @@ fn parting(
 /// How many are excepted at once at most.
 const MAX_EXCEPTIONS: usize = 1_000;
 
-/// What a rule takes for one with somebody who is excepted, now or later; it is taken from the pairs. Nobody is excepted in vain.
+/// What a rule takes for one with somebody who is excepted, now or later. Nobody is excepted in vain.
 fn excepted(
     roster: &Roster,
     (rule, source, with): (LinkRule, &str, &str),
-    pairs: &mut Vec<[SourcePerson; 2]>,
+    pairs: &[[SourcePerson; 2]],
     except: &[String],
 ) -> Result<Vec<[SourcePerson; 2]>> {
     if except.len() > MAX_EXCEPTIONS {
@@ -139,9 +139,7 @@ fn excepted(
         left_out.extend(taken.pairs);
     }
     let is_excepted = |pair: &[SourcePerson; 2]| pair.iter().filter_map(user).any(|user| users.contains(&user));
-    let (excepted, others) = std::mem::take(pairs).into_iter().partition(is_excepted);
-    *pairs = others;
-    left_out.extend(excepted);
+    left_out.extend(pairs.iter().filter(|pair| is_excepted(pair)).cloned());
     Ok(left_out.into_iter().collect())
 }
 
@@ -208,18 +206,29 @@ pub(super) fn requested(
                     return Err(invalid("/with", "nothing: this rule is about one source"));
                 }
             };
-            let Linkable { mut pairs, left_out } = roster.linkable(rule, &source, &with, request.overlapping);
-            let apart = excepted(roster, (rule, &source, &with), &mut pairs, &request.except)?;
-            let left = pairs.len().saturating_sub(most) as u64;
-            pairs.truncate(most);
+            let found = roster.linkable(rule, &source, &with, request.overlapping);
+            let excepted = excepted(roster, (rule, &source, &with), &found.pairs, &request.except)?;
             // Before the first link, which may be what confirms the rule.
-            let apart = apart.into_iter().map(|persons| {
+            let apart = excepted.iter().cloned().map(|persons| {
                 let LinkGiver { author, made_with } = giver.clone();
                 Body::IdentityUnlinked(Link { persons, rule: None, author, made_with, given_since: None })
             });
+            let apart: Vec<Body> = apart.collect();
+            // Who is excepted counts for every other pair, as afterwards.
+            let Linkable { mut pairs, mut left_out } = match &*apart {
+                [] => found,
+                apart => roster.after(apart, now).linkable(rule, &source, &with, request.overlapping),
+            };
+            // What this plan says of exactly these two is in it already, and no event says it yet.
+            left_out.retain(|one| !excepted.contains(&one.persons));
+            for one in left_out.iter_mut().filter(|one| one.parted_at.is_some_and(|at| at > roster.position())) {
+                (one.why, one.parted_at) = ("who is excepted would be one with them".to_owned(), None);
+            }
+            let left = pairs.len().saturating_sub(most) as u64;
+            pairs.truncate(most);
             let links = pairs.into_iter().map(|pair| roster.link_command(pair, Some(rule), giver));
             let left_out = left_out.iter().map(LinkNote::of_left_out).collect();
-            Ok(Requested { commands: apart.chain(links).collect(), left, left_out })
+            Ok(Requested { commands: apart.into_iter().chain(links).collect(), left, left_out })
         }
         _ => Err(invalid("", "either `persons` or `rule`")),
     }
@@ -265,7 +274,10 @@ pub(super) fn nobody(roster: &Roster, request: &LinkRequest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rollcall_events::{LogId, NewEvent, Position, Recorded, body::Person};
+    use rollcall_events::{
+        LogId, NewEvent, Position, Recorded,
+        body::{Person, PersonRef},
+    };
 
     use super::*;
 
@@ -330,6 +342,51 @@ mod tests {
         }
     }
 
+    /// As if the exception had been said before.
+    #[test]
+    fn who_is_excepted_is_so_for_every_other_pair_of_the_same_plan() {
+        let mut roster = Roster::new(LogId([7; 8]));
+        for (id, contact) in [("new/tom", "old/3"), ("new/tom2", "old/4"), ("new/zoe", "old/5")] {
+            let name = if id == "new/zoe" { "zoe" } else { "tom" };
+            for (id, name, same_as) in
+                [(contact, format!("{name}.c"), Vec::new()), (id, name.to_owned(), vec![one(contact)])]
+            {
+                let SourcePerson { source, person } = one(id);
+                let person = Person { person, username: Some(name), account: None, active: true, same_as };
+                say(&mut roster, source.as_str(), &Body::PersonUpserted(person));
+            }
+        }
+        let (parted, linked) = ("unlinked.v1 link/new%2Ftom/old%2F3", "linked.v1 link/new%2Fzoe/old%2F5");
+        let all = [parted, linked].map(|one| format!("rollcall.identity.{one}")).to_vec();
+        let except = request("stated", "new", None, vec!["new/tom".to_owned()]);
+        assert_eq!(commands(&roster, &except), Ok(all.clone()));
+        let found = requested(&roster, &except, &LinkGiver::default(), noon(), 9).unwrap();
+        let told: Vec<_> = found.left_out.iter().map(|note| (&*note.person, &*note.text, note.event)).collect();
+        let text = "is not linked with old/4: who is excepted would be one with them";
+        assert_eq!(told, [("new/tom2", text, None)]);
+        // Two came: the other one is who was made again.
+        let mut roster = Roster::new(LogId([7; 8]));
+        let named = |id: &str| {
+            let person = one(id).person;
+            Body::PersonUpserted(Person {
+                person,
+                username: Some("ada".to_owned()),
+                account: None,
+                active: true,
+                same_as: Vec::new(),
+            })
+        };
+        say(&mut roster, "new", &named("new/ada1"));
+        let person = one("new/ada1").person;
+        say(&mut roster, "new", &Body::PersonRemoved(PersonRef { person }));
+        say(&mut roster, "new", &named("new/ada2"));
+        say(&mut roster, "new", &named("new/ada3"));
+        assert_eq!(commands(&roster, &request("made_again", "new", None, Vec::new())), Ok(Vec::new()));
+        let all = ["unlinked.v1 link/new%2Fada1/new%2Fada3", "linked.v1 link/new%2Fada1/new%2Fada2"];
+        let except = request("made_again", "new", None, vec!["new/ada3".to_owned()]);
+        assert_eq!(commands(&roster, &except), Ok(all.map(|one| format!("rollcall.identity.{one}")).to_vec()));
+    }
+
     #[test]
     fn somebody_is_excepted_from_a_claim_that_is_contradicted_and_nobody_in_vain() {
         let mut roster = Roster::new(LogId([7; 8]));
@@ -343,7 +400,10 @@ mod tests {
         let linked = "rollcall.identity.linked.v1 link/new%2Fzoe/old%2F8".to_owned();
         let parted = "rollcall.identity.unlinked.v1 link/new%2Fyuri/old%2F7".to_owned();
         assert_eq!(commands(&roster, &except(&[])), Ok(vec![linked.clone()]));
-        assert_eq!(commands(&roster, &except(&["yuri"])), Ok(vec![parted.clone(), linked.clone()]));
+        // Whoever else was said to be that one is by the same plan.
+        let alice = "rollcall.identity.linked.v1 link/new%2Falice/old%2F7".to_owned();
+        let all = vec![parted.clone(), alice.clone(), linked.clone()];
+        assert_eq!(commands(&roster, &except(&["yuri"])), Ok(all));
         let unlink = LinkRequest {
             change: LinkChange::Unlink,
             persons: Some(["yuri".to_owned(), "old/7".to_owned()]),
@@ -360,8 +420,7 @@ mod tests {
             given_since: None,
         };
         say(&mut roster, "local", &Body::IdentityUnlinked(body));
-        // Said again it is no mistake, and whoever else was said to be that one is by this plan.
-        let alice = "rollcall.identity.linked.v1 link/new%2Falice/old%2F7".to_owned();
+        // Said again it is no mistake.
         assert_eq!(commands(&roster, &except(&["yuri"])), Ok(vec![alice, linked]));
         assert!(commands(&roster, &unlink).unwrap_err().contains("were parted by hand"));
         let apart = |two: &str| {

@@ -1,7 +1,8 @@
-//! What users are called, by whom and until when; in `links`, which persons are one user; and, in `apart`, which are
-//! not, as somebody said so.
+//! What users are called, by whom and until when; in `links`, which persons are one user; in `apart`, which are not, as
+//! somebody said so; and, in `joins`, whom no rule makes one.
 
 mod apart;
+mod joins;
 mod links;
 mod parting;
 
