@@ -2,7 +2,7 @@
 //! covered: a signature covers the body alone, a token or a certificate the whole call.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rollcall_ingest::connector::{Found, Headers, Occasion, Rejection, SecretUse, Sender};
+use rollcall_ingest::connector::{Found, Headers, Notification, Occasion, Rejection, SecretUse, Sender};
 
 use crate::{SecretMark, Secrets, Tokens, signature};
 
@@ -56,6 +56,14 @@ impl Authentication {
             Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_) | Self::None => {
                 (!signed).then_some(HeadersCovered(()))
             }
+        }
+    }
+
+    /// What the signature says that a delivery is.
+    pub(crate) fn notification(&self, kept: &Headers) -> Option<Notification> {
+        match self {
+            Self::Signature(_) => signature::notification(kept),
+            Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_) | Self::None => None,
         }
     }
 

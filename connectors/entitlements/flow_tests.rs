@@ -344,6 +344,7 @@ async fn a_start_goes_on_with_what_a_crash_left_half_way() {
         client: None,
         headers: Headers::kept(&call.headers, |name| canonical(SECRET).keeps(name)),
         body: call.body,
+        notification: None,
     };
     let part = Part { id: Some("1".into()), kind: None, subject: None, state: PartState::Pending };
     app.ops.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();

@@ -15,7 +15,9 @@ mod secrets;
 mod signature;
 mod tokens;
 
-use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse};
+use rollcall_ingest::connector::{
+    Headers, Hook, MappedEvent, MappingError, Notification, Occasion, Rejection, SecretUse,
+};
 
 pub use authentication::Authentication;
 pub use mapped::Mapped;
@@ -47,6 +49,10 @@ impl Hook for CloudEvents {
 
     fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
         self.authentication.verify(headers, body, occasion)
+    }
+
+    fn notification(&self, headers: &Headers) -> Option<Notification> {
+        self.authentication.notification(headers)
     }
 
     fn secrets(&self) -> Vec<SecretUse> {

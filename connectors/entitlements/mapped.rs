@@ -1,6 +1,8 @@
 //! A source that speaks a JSON of its own: what its mapping makes of it.
 
-use rollcall_ingest::connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse};
+use rollcall_ingest::connector::{
+    Headers, Hook, MappedEvent, MappingError, Notification, Occasion, Rejection, SecretUse,
+};
 
 use crate::{Authentication, Mapping};
 
@@ -26,6 +28,10 @@ impl Hook for Mapped {
 
     fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
         self.authentication.verify(headers, body, occasion)
+    }
+
+    fn notification(&self, headers: &Headers) -> Option<Notification> {
+        self.authentication.notification(headers)
     }
 
     fn secrets(&self) -> Vec<SecretUse> {

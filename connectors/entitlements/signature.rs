@@ -1,7 +1,8 @@
 //! Standard Webhooks 1.0: who may have sent these bytes, and when. Looks at the raw body only.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rollcall_ingest::connector::{Headers, Occasion, Rejection};
+use chrono::DateTime;
+use rollcall_ingest::connector::{Headers, Notification, Occasion, Rejection};
 
 use crate::Secrets;
 
@@ -39,6 +40,13 @@ pub(crate) fn verify(
     let offered = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,")).take(MAX_SIGNATURES);
     let offered: Vec<Vec<u8>> = offered.filter_map(|base64| BASE64_STANDARD.decode(base64).ok()).collect();
     if secrets.fits(id, timestamp, body, &offered, occasion) { Ok(()) } else { Err(SIGNATURE_MISMATCH) }
+}
+
+/// What a signed delivery says it is. Its signature was looked at before it was kept.
+pub(crate) fn notification(headers: &Headers) -> Option<Notification> {
+    let only = |name| headers.one(name).ok().flatten();
+    let signed_at = DateTime::from_timestamp(only(TIMESTAMP)?.parse().ok()?, 0)?;
+    Some(Notification { id: only(ID)?.to_owned(), signed_at })
 }
 
 /// A header that must be there once and not be empty.

@@ -257,6 +257,10 @@ impl Tail for Log {
         self.engine.by_id(source, begins, limit).await
     }
 
+    async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError> {
+        self.engine.newest_by_id(source, begins).await
+    }
+
     async fn clock_mends(&self) -> Result<Vec<ClockMend>, TailError> {
         self.engine.clock_mends().await
     }

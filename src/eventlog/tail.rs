@@ -59,6 +59,13 @@ pub trait Tail: Send + Sync + 'static {
     /// As [`TailError`].
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError>;
 
+    /// The newest position of a source's events whose id begins with each of these texts, in their order; nothing where
+    /// there is none.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError>;
+
     /// Where the machine's clock was mended, in position order.
     ///
     /// # Errors

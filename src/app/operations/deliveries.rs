@@ -134,13 +134,13 @@ pub struct PartShown {
     pub kind: Option<String>,
     /// The subject.
     pub subject: Option<String>,
-    /// `recorded`, `duplicate`, `conflict`, `quarantined`, `pending` or `unrecorded`.
+    /// `recorded`, `duplicate`, `conflict`, `superseded`, `quarantined`, `pending` or `unrecorded`.
     pub outcome: String,
-    /// Where the log has it.
+    /// Where the log has it, or what takes its place.
     #[schema(value_type = Option<u64>)]
     pub position: Option<Position>,
     /// What the event there did: `applied`, `superseded`, `no_change`, `refused` or `parked`. `null` for a part that is
-    /// not in the log (a conflict is not) or not folded yet.
+    /// not in the log (a conflict and what is superseded are not) or not folded yet.
     #[schema(value_type = Option<String>)]
     pub effect: Option<Cow<'static, str>>,
     /// Why it was refused or parked, or what of it is not in effect.
@@ -228,8 +228,8 @@ impl From<DeliverySummary> for DeliveryShown {
 impl PartShown {
     fn of(roster: &Roster, source: &str, part: PartRow, effect: Option<Effect>) -> Self {
         let PartRow { id, kind, subject, outcome, position, problem, recorded_in } = part;
-        // What stands at a conflict's position is another event: this part had no effect.
-        let effect = effect.filter(|_| outcome != "conflict");
+        // What stands at the position of one that was not recorded is another event: this part had no effect.
+        let effect = effect.filter(|_| outcome != "conflict" && outcome != "superseded");
         Self {
             id,
             kind,
@@ -288,10 +288,12 @@ pub struct HookAnswer {
 pub struct HookEvent {
     /// The sender's id.
     pub id: String,
-    /// `recorded`, `duplicate` (same id, same bytes) or `conflict` (same id, other bytes: nothing was recorded).
+    /// `recorded`, `duplicate` (same id, same bytes; without an id, said before), `conflict` (same id, other bytes: nothing
+    /// was recorded) or `superseded` (gone over again, or come again, and older than what was said of its subject since:
+    /// nothing was recorded).
     #[schema(value_type = String)]
     pub outcome: Cow<'static, str>,
-    /// Where the log has it.
+    /// Where the log has it, or what takes its place.
     #[schema(value_type = u64)]
     pub position: Position,
     /// With `wait`, once it is applied: `applied`, `superseded`, `no_change`, `refused`, `parked`.
@@ -520,8 +522,8 @@ async fn add_effects(app: &App, answer: &DeliveryAnswer, events: &mut [HookEvent
     let Ok(effects) = app.control.effects(&known).await else { return };
     let (roster, source) = (app.live.read(), answer.source.as_str());
     for ((event, answered), effect) in events.iter_mut().zip(&answer.events).zip(effects) {
-        // What stands at a conflict's position is another event; this one had no effect.
-        if event.outcome != "conflict" {
+        // What stands at the position of one that was not recorded is another event; this one had no effect.
+        if event.outcome != "conflict" && event.outcome != "superseded" {
             event.effect = effect.as_ref().map(|effect| effect.as_str().into());
             let subject = Some(&*answered.subject);
             event.reason =

@@ -145,6 +145,14 @@ impl Tail for MemoryLog {
         Ok(found.into_iter().filter_map(|(_, at)| Some(state.records.get(at)?.position)).collect())
     }
 
+    async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError> {
+        let mut newest = Vec::with_capacity(begins.len());
+        for begins in begins {
+            newest.push(self.by_id(source, begins, u32::MAX).await?.into_iter().max());
+        }
+        Ok(newest)
+    }
+
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
         let mends = self.clock_mends().await?;
         let told = |record: &Recorded| ClockMend::told(&mends, record.position, record.recorded_at);

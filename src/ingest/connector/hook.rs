@@ -32,9 +32,24 @@ pub trait Hook: Send + Sync + 'static {
         false
     }
 
+    /// The notification that a delivery is, where its signature covers an id.
+    fn notification(&self, headers: &Headers) -> Option<Notification> {
+        let _ = headers;
+        None
+    }
+
     /// Takes an authentic delivery apart, each part by itself: one that cannot be read does not touch its neighbours.
     /// What decides anything is read only from what `verify` covered.
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>>;
+}
+
+/// What a sender calls a notification, under its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Its id: the same however often it is sent.
+    pub id: String,
+    /// When it was signed.
+    pub signed_at: DateTime<Utc>,
 }
 
 /// A secret of a rotation, without its value.

@@ -24,7 +24,8 @@ pub use fact::{Fact, FactSelector};
 pub use failure::{Failure, FullReadReason};
 pub use headers::{Headers, RepeatedHeader};
 pub use hook::{
-    ClientCertificate, Found, Hook, MappedEvent, MappingError, Occasion, Rejection, SecretUse, Sender, SenderId,
+    ClientCertificate, Found, Hook, MappedEvent, MappingError, Notification, Occasion, Rejection, SecretUse, Sender,
+    SenderId,
 };
 pub(crate) use problem::clipped;
 pub use problem::{Problem, ProblemType};

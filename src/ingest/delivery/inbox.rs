@@ -91,6 +91,13 @@ pub trait Inbox: Send + Sync + 'static {
     /// As [`InboxError`].
     async fn find(&self, delivery: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError>;
 
+    /// When the same notification was taken before: the authentic deliveries of the source with this signed id and these
+    /// bytes, as far as they are kept, oldest first.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn same_notification(&self, delivery: &Delivery) -> Result<Vec<(DeliveryId, DateTime<Utc>)>, InboxError>;
+
     /// Up to `limit` deliveries after `after` that have a part in quarantine with this problem, oldest first.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ pub(crate) mod model;
 mod quarantine;
 pub(crate) mod receive;
 pub(crate) mod replay;
+mod said;
 mod telemetry;
 pub(crate) mod validate;
 

@@ -67,6 +67,8 @@ pub struct Delivery {
     pub headers: Headers,
     /// The raw bytes.
     pub body: Bytes,
+    /// The id that its sender gave to the notification and signed; the same however often it is sent.
+    pub notification: Option<Arc<str>>,
 }
 
 /// Bodies hold personal data, so they are not for printing.
@@ -104,6 +106,8 @@ pub enum PartState {
     Duplicate(Position),
     /// The log has other bytes under this id, at this position. Nothing was recorded.
     Conflict(Position),
+    /// Not appended: it arrived before what the source said of its subject at this position.
+    Superseded(Position),
     /// Not appended, because of this.
     Quarantined(Problem),
     /// The log took nothing; the sender was told to come again.
@@ -119,16 +123,17 @@ impl PartState {
             Self::Recorded(_) => "recorded",
             Self::Duplicate(_) => "duplicate",
             Self::Conflict(_) => "conflict",
+            Self::Superseded(_) => "superseded",
             Self::Quarantined(_) => "quarantined",
             Self::Unrecorded => "unrecorded",
         }
     }
 
-    /// Where the log has the event.
+    /// Where the log has the event, or what takes its place.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         match self {
-            Self::Recorded(at) | Self::Duplicate(at) | Self::Conflict(at) => Some(*at),
+            Self::Recorded(at) | Self::Duplicate(at) | Self::Conflict(at) | Self::Superseded(at) => Some(*at),
             Self::Pending | Self::Quarantined(_) | Self::Unrecorded => None,
         }
     }
@@ -150,7 +155,7 @@ pub enum Verdict {
     Conflict,
     /// Something new was recorded.
     Recorded,
-    /// Nothing new: all of it was known, or it was empty.
+    /// Nothing new: all of it was known or older than what was said since, or it was empty.
     Duplicate,
 }
 

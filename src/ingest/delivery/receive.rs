@@ -5,16 +5,15 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use futures_util::StreamExt;
+use chrono::{DateTime, Duration, Utc};
 use rollcall_eventlog::{Append, AppendError, Outcome, Tail, TailError};
-use rollcall_events::{Clock, EventKey, NewEvent, Order, Position, Recorded, SourceName};
+use rollcall_events::{Clock, Order, Position, SourceName};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 
 use crate::{
     connector::{
@@ -25,10 +24,11 @@ use crate::{
         inbox::{Durability, Inbox, InboxError, PartOutcomes},
         model::{Delivery, DeliveryId, Part, PartState, Verdict},
         quarantine::{Quarantine, QuarantineBudget},
+        said::{Arrival, Fact, Fate, Identity, judge_again, judge_arrival},
         telemetry,
-        validate::{subject_id, validate},
+        validate::{Places, validate},
     },
-    personal::Personal,
+    personal::{Personal, micros},
 };
 
 /// One source that may be called.
@@ -101,7 +101,7 @@ impl DeliveryAnswer {
 pub struct AnsweredEvent {
     /// The sender's id.
     pub id: Arc<str>,
-    /// `recorded`, `duplicate` or `conflict`.
+    /// `recorded`, `duplicate`, `conflict` or `superseded`.
     pub outcome: &'static str,
     /// Where the log has it.
     pub position: Position,
@@ -193,6 +193,7 @@ pub(crate) struct ReceiverState {
     tail: Arc<dyn Tail>,
     pub(crate) clock: Arc<dyn Clock>,
     since: DateTime<Utc>,
+    ids: Ids,
 }
 
 pub(crate) struct HookState {
@@ -201,6 +202,8 @@ pub(crate) struct HookState {
     /// Held while a body is mapped by a hook that may take long: one at a time, as each may take much memory too.
     slow: Semaphore,
     quarantine: QuarantineBudget,
+    /// Held by whoever records what depends on what was said last, alone by whoever asks for that.
+    pub(crate) turn: RwLock<()>,
 }
 
 impl Receiver {
@@ -215,11 +218,11 @@ impl Receiver {
         let hook_state = |route: HookRoute| {
             let in_flight = Semaphore::new(route.max_in_flight);
             let (slow, quarantine) = (Semaphore::new(1), QuarantineBudget::default());
-            (route.source.clone(), HookState { route, in_flight, slow, quarantine })
+            (route.source.clone(), HookState { route, in_flight, slow, quarantine, turn: RwLock::default() })
         };
         let hooks = routes.into_iter().map(hook_state).collect();
         let since = clock.now();
-        Self { inner: Arc::new(ReceiverState { hooks, inbox, log, tail, clock, since }) }
+        Self { inner: Arc::new(ReceiverState { hooks, inbox, log, tail, clock, since, ids: Ids::default() }) }
     }
 
     /// The largest body that a source may send; nothing for a source that has no hook.
@@ -263,12 +266,14 @@ impl Receiver {
         let hook_state = inner.hook_state(source).ok_or(ReceiveError::UnknownSource)?;
         let now = inner.clock.now();
         let hook = hook_state.route.hook.clone();
+        let headers = Headers::kept(&call.headers, |name| hook.keeps(name));
         let delivery = Delivery {
-            id: DeliveryId::new(now, random()),
+            id: inner.ids.next(now),
             source: hook_state.route.source.clone(),
             received_at: now,
             client: call.client,
-            headers: Headers::kept(&call.headers, |name| hook.keeps(name)),
+            notification: hook.notification(&headers).map(|of| of.id.into()),
+            headers,
             body: call.body,
         };
         let sender = Sender { headers: &call.headers, certificate: call.certificate.as_deref() };
@@ -300,39 +305,50 @@ impl ReceiverState {
         let limit = hook_state.route.max_in_flight;
         let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
         let mapped = hook_state.map_apart(&delivery, delivery.received_at).await?;
-        let MappedDelivery { parts, events, personal } = mapped;
+        let MappedDelivery { parts, facts, mut personal } = mapped;
         if parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_))) {
             let (max, bytes) = (hook_state.route.max_quarantine, delivery.body.len() as u64);
             let now = delivery.received_at;
             hook_state.quarantine.take((self.inbox.as_ref(), source), max, bytes, now).await?;
         }
-        // What goes to the log is made durable by the log. All else is only here, so here it must be synced.
-        let only_here = !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
+        let observed = hook_state.route.order == Order::Observed;
+        let unmarked = observed && facts.iter().any(|fact| fact.identity == Identity::Statement);
+        let _alone = if unmarked { Some(hook_state.turn.write().await) } else { None };
+        let _shared = if observed && !unmarked { Some(hook_state.turn.read().await) } else { None };
+        // A notification that comes again was said when it came first; one whose events have ids is known by those.
+        let signed = unmarked && delivery.notification.is_some();
+        let same = if signed { self.inbox.same_notification(&delivery).await? } else { Vec::new() };
+        let arrival = (!same.is_empty()).then(|| Arrival::of(&delivery, &same));
+        if let Some(arrival) = &arrival {
+            personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at));
+        }
+        // What goes to the log is made durable by the log. All else is only here, so here it must be synced: that a
+        // notification came is known by nothing else where all of it was known.
+        let only_here =
+            signed || !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
         let durability = if only_here { Durability::Synced } else { Durability::Written };
         self.inbox.store(delivery.clone(), parts.clone(), personal, durability).await?;
-        self.append(&delivery, parts, events).await
+        self.append(&delivery, parts, facts, arrival.as_ref()).await
     }
 
-    /// Appends the valid events and saves what became of them.
+    /// Appends the valid events and saves what became of them. `arrival` is of one that is gone over again, or came again,
+    /// of a source whose facts nothing else orders.
     pub(crate) async fn append(
         &self,
         delivery: &Delivery,
         mut parts: Vec<Part>,
-        events: Vec<NewEvent>,
+        facts: Vec<Fact>,
+        arrival: Option<&Arrival>,
     ) -> Result<DeliveryAnswer, ReceiveError> {
-        let kinds: Vec<Arc<str>> = events.iter().map(|event| event.kind.clone()).collect();
+        let kinds: Vec<Arc<str>> = facts.iter().map(|fact| fact.event.kind.clone()).collect();
         let ids: Vec<(Arc<str>, Arc<str>)> =
-            events.iter().map(|event| (event.key.id.clone(), event.subject.clone())).collect();
-        let appended = if events.is_empty() { Ok(Vec::new()) } else { self.record(delivery, &parts, events).await };
+            facts.iter().map(|fact| (fact.event.key.id.clone(), fact.event.subject.clone())).collect();
+        let appended = if facts.is_empty() { Ok(Vec::new()) } else { self.record(delivery, facts, arrival).await };
         let pending = parts.iter_mut().enumerate().filter(|(_, part)| part.state == PartState::Pending);
         let mut outcomes = Vec::with_capacity(ids.len());
         for (nth, (index, part)) in pending.enumerate() {
-            part.state = match appended.as_ref().ok().and_then(|appended| appended.get(nth)) {
-                Some(Outcome::Recorded(at)) => PartState::Recorded(*at),
-                Some(Outcome::Duplicate(at)) => PartState::Duplicate(*at),
-                Some(Outcome::Conflict(at)) => PartState::Conflict(*at),
-                None => PartState::Unrecorded,
-            };
+            let became = appended.as_ref().ok().and_then(|appended| appended.get(nth));
+            part.state = became.cloned().unwrap_or(PartState::Unrecorded);
             outcomes.push((index, part.state.as_str(), part.state.position()));
         }
         let verdict = Verdict::of(parts.iter().map(|part| &part.state));
@@ -362,57 +378,48 @@ impl ReceiverState {
 }
 
 impl ReceiverState {
-    /// Appends events, and those again that say what was said before where the source said something else in between.
+    /// Appends what is new of these, in one commit and in the order of the delivery, and says what became of each.
     async fn record(
         &self,
         delivery: &Delivery,
-        parts: &[Part],
-        events: Vec<NewEvent>,
-    ) -> Result<Vec<Outcome>, ReceiveError> {
+        facts: Vec<Fact>,
+        arrival: Option<&Arrival>,
+    ) -> Result<Vec<PartState>, ReceiveError> {
         let observed = self.hooks.get(&delivery.source).is_some_and(|state| state.route.order == Order::Observed);
-        let pending = parts.iter().filter(|part| part.state == PartState::Pending);
-        // A version or a time tells news from what comes again, and so does an id of the sender.
-        let unmarked: Vec<Option<NewEvent>> =
-            pending.zip(&events).map(|(part, event)| (observed && part.id.is_none()).then(|| event.clone())).collect();
-        let mut outcomes = self.log.append(events).await?;
-        for (outcome, event) in outcomes.iter_mut().zip(unmarked) {
-            if let (Outcome::Duplicate(_), Some(event)) = (&outcome, event) {
-                *outcome = self.state_again(delivery, event).await?;
-            }
-        }
-        Ok(outcomes)
-    }
-
-    /// What becomes of an event that the log has word for word: it comes again where it is what the source said last of its
-    /// subject, and is new where the source said something else since.
-    async fn state_again(&self, delivery: &Delivery, event: NewEvent) -> Result<Outcome, ReceiveError> {
-        let source = event.key.source.as_str();
-        let said = self.tail.by_id(source, &event.key.id, u32::MAX).await?;
-        let mut pages = self.tail.records(said.clone());
-        while let Some(page) = pages.next().await.transpose()? {
-            let of = |record: &&Recorded| record.event.correlation.as_deref() == Some(delivery.id.as_str());
-            if let Some(own) = page.iter().find(of) {
-                return Ok(Outcome::Duplicate(own.position));
-            }
-        }
-        let of_subject = self.tail.by_id(source, &subject_id(&event.subject), u32::MAX).await?;
-        match of_subject.into_iter().max() {
-            Some(newest) if !said.contains(&newest) => {
-                let id = format!("{}.{newest}", event.key.id).into();
-                let again = NewEvent { key: EventKey { source: event.key.source.clone(), id }, ..event };
-                let outcome = self.log.append(vec![again]).await?.into_iter().next();
-                Ok(outcome.unwrap_or(Outcome::Duplicate(newest)))
-            }
-            Some(newest) => Ok(Outcome::Duplicate(newest)),
-            None => Err(ReceiveError::Unavailable("the log does not find what it has".to_owned())),
-        }
+        let fates = match arrival {
+            // A version or a time tells news from what comes again, and so does an id of the sender.
+            _ if !observed => facts.into_iter().map(|fact| Fate::Append(fact.event)).collect(),
+            None => judge_arrival(&*self.tail, delivery, &facts).await?,
+            Some(arrival) => judge_again(&*self.tail, delivery, &facts, arrival).await?,
+        };
+        let mut events = Vec::with_capacity(fates.len());
+        let settled: Vec<Option<PartState>> = fates
+            .into_iter()
+            .map(|fate| match fate {
+                Fate::Settled(state) => Some(state),
+                Fate::Append(event) => {
+                    events.push(event);
+                    None
+                }
+            })
+            .collect();
+        let outcomes = if events.is_empty() { Vec::new() } else { self.log.append(events).await? };
+        let mut outcomes = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Recorded(at) => PartState::Recorded(at),
+            Outcome::Duplicate(at) => PartState::Duplicate(at),
+            Outcome::Conflict(at) => PartState::Conflict(at),
+        });
+        Ok(settled
+            .into_iter()
+            .map(|state| state.or_else(|| outcomes.next()).unwrap_or(PartState::Unrecorded))
+            .collect())
     }
 }
 
-/// A delivery mapped and validated: `events` are those of the pending parts, in the same order.
+/// A delivery mapped and validated: `facts` are those of the pending parts, in the same order.
 pub(crate) struct MappedDelivery {
     pub(crate) parts: Vec<Part>,
-    pub(crate) events: Vec<NewEvent>,
+    pub(crate) facts: Vec<Fact>,
     pub(crate) personal: Vec<Personal>,
 }
 
@@ -440,7 +447,7 @@ impl HookState {
 impl HookRoute {
     /// `now` bounds the times that order events; a replay is judged by its own clock.
     pub(crate) fn map_delivery(&self, delivery: &Delivery, now: DateTime<Utc>) -> MappedDelivery {
-        let mut result = MappedDelivery { parts: Vec::new(), events: Vec::new(), personal: Vec::new() };
+        let mut result = MappedDelivery { parts: Vec::new(), facts: Vec::new(), personal: Vec::new() };
         let mapped = catch_unwind(AssertUnwindSafe(|| self.hook.map(&delivery.headers, &delivery.body)));
         // A mapping that panics must cost one delivery, not the service (promise 5), and not the delivery either.
         let mapped = mapped.unwrap_or_else(|_| {
@@ -451,20 +458,24 @@ impl HookRoute {
             let clip = |text: Option<String>| text.map(|text| clipped(text, 600));
             Part { id: clip(id), kind: clip(kind), subject: clip(subject), state: PartState::Quarantined(problem) }
         };
-        for part in mapped {
+        let mut places = Places::default();
+        for (place, part) in mapped.into_iter().enumerate() {
             result.parts.push(match part {
                 Ok(mapped) => {
                     let (id, kind, subject) =
                         (mapped.id.text().map(str::to_owned), Some(mapped.kind.clone()), mapped.subject.clone());
+                    let sender_id = mapped.id.clone();
                     match validate(&self.source, self.order, &delivery.id, delivery.received_at, now, mapped) {
-                        Ok(fact) => {
+                        Ok(mut fact) => {
+                            places.tell_apart(&sender_id, &mut fact.event);
                             let subject = Some(fact.event.subject.to_string());
                             if !fact.left_out.is_empty() {
                                 telemetry::LeftOut { delivery, fact: &fact }.emit();
                             }
                             // Where the sender gives none there is none to show or to look for.
                             let id = id.map(|_| fact.event.key.id.to_string());
-                            result.events.push(fact.event);
+                            let identity = Identity::from(&sender_id);
+                            result.facts.push(Fact { event: fact.event, identity, place });
                             result.personal.extend(fact.personal);
                             Part { id, kind, subject, state: PartState::Pending }
                         }
@@ -475,6 +486,31 @@ impl HookRoute {
             });
         }
         result
+    }
+}
+
+/// Gives deliveries their ids: each sorts behind the one before, also within a millisecond and where the clock is set back.
+#[derive(Default)]
+struct Ids(Mutex<(DateTime<Utc>, u16)>);
+
+impl Ids {
+    /// How many are told apart within a millisecond by the twelve bits behind the time.
+    const WITHIN: u16 = 0xfff;
+
+    fn next(&self, now: DateTime<Utc>) -> DeliveryId {
+        let mut bytes = random();
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, count) = *newest;
+        *newest = match (now.timestamp_millis() > at.timestamp_millis(), count < Self::WITHIN) {
+            (true, _) => (now, 0),
+            (false, true) => (at, count + 1),
+            (false, false) => (at + Duration::milliseconds(1), 0),
+        };
+        let (at, count) = *newest;
+        let [high, low] = count.to_be_bytes();
+        let [first, second, ..] = &mut bytes;
+        (*first, *second) = (high, low);
+        DeliveryId::new(at, bytes)
     }
 }
 

@@ -1,18 +1,21 @@
 //! Going over kept deliveries again: one, all of a problem, or what a crash left half way.
-//! Never appends what was not authentic; appending again changes nothing, because of the keys.
+//! Never appends what was not authentic. What was recorded or known when it arrived stays as it is: because of the keys, and
+//! where nothing but the arrival orders facts because of what the log has of their subjects.
 
 use std::sync::Arc;
 
-use rollcall_events::SourceName;
+use rollcall_events::{Order, SourceName};
 
 use crate::{
     connector::{Found, Occasion, ProblemType, Rejection},
     delivery::{
         inbox::InboxError,
-        model::{DeliveryId, Replayed, Verdict},
-        receive::{DeliveryAnswer, MappedDelivery, ReceiveError, Receiver, ReceiverState},
+        model::{Delivery, DeliveryId, Replayed, Verdict},
+        receive::{DeliveryAnswer, HookState, MappedDelivery, ReceiveError, Receiver, ReceiverState},
+        said::Arrival,
         telemetry,
     },
+    personal::micros,
 };
 
 /// How many deliveries are looked up at once.
@@ -122,9 +125,24 @@ impl ReceiverState {
         verified.map_err(ReplayError::Unauthorised)?;
         // What was taken when it came is taken again, also where our clock was set back since.
         let now = self.clock.now().max(delivery.received_at);
-        let MappedDelivery { parts, events, personal } = hook_state.map_apart(&delivery, now).await?;
+        let MappedDelivery { parts, facts, mut personal } = hook_state.map_apart(&delivery, now).await?;
+        let observed = hook_state.route.order == Order::Observed;
+        let _alone = if observed { Some(hook_state.turn.write().await) } else { None };
+        let arrival = if observed { Some(self.arrival(hook_state, &delivery, found).await?) } else { None };
+        if let Some(arrival) = &arrival {
+            personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at));
+        }
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
-        Ok(self.append(&delivery, parts, events).await?)
+        Ok(self.append(&delivery, parts, facts, arrival.as_ref()).await?)
+    }
+
+    /// When what a kept delivery says was said. One that was not taken when it arrived may have been on its way for long, or
+    /// have been kept back by somebody: it counts as of when it was signed.
+    async fn arrival(&self, hook: &HookState, delivery: &Delivery, found: Found) -> Result<Arrival, InboxError> {
+        let same = self.inbox.same_notification(delivery).await?;
+        let arrival = Arrival::of(delivery, &same);
+        let signed = hook.route.hook.notification(&delivery.headers).filter(|_| found == Found::Rejected);
+        Ok(signed.map_or(arrival.clone(), |signed| arrival.signed_at(signed.signed_at)))
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a source may say this, the same for every format: type, emitter, schema, subject, order key.
 //! Cuts personal data out before anything is compared or stored. Pure; knows no log and no inbox.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -135,8 +135,9 @@ pub fn validate(
     let id = match event.id {
         SenderId::OfEvent(id) => id.into(),
         SenderId::OfNotification(id) => {
-            let of = digits(&[&event.kind, "\n", &subject], 16);
-            let id: Id = format!("{id}~{of}").parse().map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
+            let id: Id = notification_id(&subject, &id, &event.kind, 0)
+                .parse()
+                .map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
             id.as_str().into()
         }
         SenderId::None => statement_id(&subject, &event.kind, &data, (order != Order::Observed).then_some(&order_key)),
@@ -160,6 +161,46 @@ pub fn validate(
 fn statement_id(subject: &str, kind: &str, data: &str, order_key: Option<&String>) -> Arc<str> {
     let said = digits(&[kind, "\n", data, "\n", order_key.map_or("", String::as_str)], 32);
     format!("{}{said}", subject_id(subject)).into()
+}
+
+/// The id of an event by the sender's id of the notification; `nth` counts what it says of the subject in the same type.
+fn notification_id(subject: &str, id: &str, kind: &str, nth: usize) -> String {
+    let nth = if nth == 0 { String::new() } else { format!("\n{nth}") };
+    format!("{}{id}~{}", subject_id(subject), digits(&[kind, &nth], 16))
+}
+
+/// An id of a notification, and a subject.
+type OfSubject = (String, Arc<str>);
+
+/// Type and data of an event.
+type Statement = (Arc<str>, Arc<str>);
+
+/// Counts what a notification says of a subject, so that two facts on one are two.
+#[derive(Default)]
+pub(crate) struct Places {
+    /// By id and subject, what was said last.
+    last: HashMap<OfSubject, Statement>,
+    /// With the type, how often something else had been said before.
+    counts: HashMap<(OfSubject, Arc<str>), usize>,
+}
+
+impl Places {
+    /// Gives an event of a notification an id by its place, where it is not the first of its subject and type. What says
+    /// the same as the one before is the same.
+    pub fn tell_apart(&mut self, sender_id: &SenderId, event: &mut NewEvent) {
+        let SenderId::OfNotification(id) = sender_id else { return };
+        let said = (event.kind.clone(), event.data.clone());
+        let of = (id.clone(), event.subject.clone());
+        let before = self.last.insert(of.clone(), said.clone());
+        let count = self.counts.entry((of, event.kind.clone()));
+        let nth = match before {
+            Some(before) if before == said => *count.or_default(),
+            _ => *count.and_modify(|nth| *nth += 1).or_default(),
+        };
+        if nth > 0 {
+            event.key.id = notification_id(&event.subject, id, &event.kind, nth).into();
+        }
+    }
 }
 
 /// What the ids begin with that are given to the events of a subject.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, ThreadId},
 };
@@ -18,7 +18,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::kit::TestClock;
 use crate::{
-    connector::{Headers, Hook, MappedEvent, MappingError, Occasion, Problem, ProblemType, Rejection, SenderId},
+    connector::{
+        Headers, Hook, MappedEvent, MappingError, Notification, Occasion, Problem, ProblemType, Rejection, SenderId,
+    },
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
         PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict,
@@ -41,30 +43,49 @@ struct Lines {
 
 impl Hook for Lines {
     fn keeps(&self, header: &str) -> bool {
-        header == "key"
+        ["key", "notification", "signed-at"].contains(&header)
     }
-    fn verify(&self, headers: &Headers, _: &[u8], _: Occasion<'_>) -> Result<(), Rejection> {
+    fn verify(&self, headers: &Headers, _: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
         match headers.one("key") {
             Ok(Some("good")) => Ok(()),
+            Ok(Some("stale")) if matches!(occasion, Occasion::Replay(_)) => Ok(()),
             _ => Err(Rejection { reason: "key-wrong", hint: "send the key" }),
         }
+    }
+    fn notification(&self, headers: &Headers) -> Option<Notification> {
+        let id = headers.one("notification").ok().flatten()?.to_owned();
+        let signed = headers.one("signed-at").ok().flatten().and_then(|at| at.parse().ok()).unwrap_or_default();
+        let now = TestClock::default().now();
+        Some(Notification { id, signed_at: now + chrono::Duration::seconds(signed) })
     }
     fn is_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
     }
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
-        assert_eq!(headers.one("key"), Ok(Some("good")), "mapped before it was verified");
+        assert_ne!(headers.one("key"), Ok(Some("bad")), "mapped before it was verified");
         *self.mapped_on.lock().unwrap() = Some(thread::current().id());
         let line = |line: &str| {
-            let mut words = line.splitn(4, ' ').map(str::to_owned);
-            let mut word = || words.next().unwrap();
+            let whole = line;
             if line == "boom" {
                 assert!(self.fixed.load(Ordering::Relaxed), "the mapping is broken");
                 return Ok(product("boom", 9));
             }
+            // What cannot be mapped until it can.
+            let line = match line.strip_prefix('?') {
+                Some(_) if !self.fixed.load(Ordering::Relaxed) => {
+                    return Err(Problem::at(ProblemType::ExpressionFailed, "", "not yet").into());
+                }
+                line => line.unwrap_or(whole),
+            };
+            let mut words = line.splitn(4, ' ').map(str::to_owned);
+            let mut word = || words.next().unwrap();
             let (id, kind, sequence, data) = (word(), word(), word().parse().ok(), word());
-            // A sender that gives no ids.
-            let id = if id == "-" { SenderId::None } else { SenderId::OfEvent(id) };
+            // A sender that gives no ids, and one that gives one to a notification.
+            let id = match id.strip_prefix('=') {
+                _ if id == "-" => SenderId::None,
+                Some(of) => SenderId::OfNotification(of.to_owned()),
+                None => SenderId::OfEvent(id),
+            };
             Ok(MappedEvent { id, kind, sequence, data, ..MappedEvent::default() })
         };
         std::str::from_utf8(body).unwrap().lines().map(line).collect()
@@ -131,7 +152,10 @@ impl Inbox for Fake {
         self.rows.lock().unwrap().insert(delivery.id.clone(), (delivery, verdict, parts));
         Ok(())
     }
-    fn reject(&self, _: Delivery, reason: &'static str) {
+    fn reject(&self, delivery: Delivery, reason: &'static str) {
+        if delivery.headers.one("key") == Ok(Some("stale")) {
+            self.rows.lock().unwrap().insert(delivery.id.clone(), (delivery, Verdict::Rejected, Vec::new()));
+        }
         self.rejected.lock().unwrap().push(reason);
     }
     async fn store_replay(
@@ -162,6 +186,7 @@ impl Inbox for Fake {
                 "recorded" => PartState::Recorded(at),
                 "duplicate" => PartState::Duplicate(at),
                 "conflict" => PartState::Conflict(at),
+                "superseded" => PartState::Superseded(at),
                 _ => PartState::Unrecorded,
             };
         }
@@ -175,6 +200,16 @@ impl Inbox for Fake {
             bytes: delivery.body.len() as u64,
             verdict: *verdict,
         }))
+    }
+    async fn same_notification(&self, delivery: &Delivery) -> Result<Vec<(DeliveryId, DateTime<Utc>)>, InboxError> {
+        let rows = self.rows.lock().unwrap();
+        let same = |(kept, verdict, _): &&PlanRow| {
+            kept.notification.is_some()
+                && kept.notification == delivery.notification
+                && kept.body == delivery.body
+                && *verdict != Verdict::Rejected
+        };
+        Ok(rows.values().filter(same).map(|(kept, ..)| (kept.id.clone(), kept.received_at)).collect())
     }
     async fn quarantined(
         &self,
@@ -206,6 +241,7 @@ impl Inbox for Fake {
 /// A log that can refuse, and that can be held up.
 struct Gate {
     log: Log,
+    batches: AtomicUsize,
     refuses: AtomicBool,
     open: Semaphore,
     reached: Notify,
@@ -217,6 +253,7 @@ impl Append for Gate {
         Append::log_id(&self.log)
     }
     async fn append(&self, batch: Vec<NewEvent>) -> Result<Vec<Outcome>, AppendError> {
+        self.batches.fetch_add(1, Ordering::Relaxed);
         self.reached.notify_one();
         let _passed = self.open.acquire().await.unwrap();
         if self.refuses.load(Ordering::Relaxed) {
@@ -235,13 +272,18 @@ pub(super) struct Setup {
 }
 
 pub(super) fn setup() -> Setup {
-    setup_ordered(Order::Version)
+    setup_with(Order::Version, Quarantine { deliveries: 2, bytes: 100 })
 }
 
 pub(super) fn setup_ordered(order: Order) -> Setup {
+    setup_with(order, HookRoute::MAX_QUARANTINE)
+}
+
+fn setup_with(order: Order, max_quarantine: Quarantine) -> Setup {
     let inbox = Arc::new(Fake::default());
     let log = Arc::new(Gate {
         log: Log::in_memory(LogId([1; 8]), Arc::new(TestClock::default())),
+        batches: AtomicUsize::new(0),
         refuses: AtomicBool::new(false),
         open: Semaphore::new(100),
         reached: Notify::new(),
@@ -257,7 +299,7 @@ pub(super) fn setup_ordered(order: Order) -> Setup {
             let retired = Arc::clone(&retired);
             Arc::new(move |_| retired.load(Ordering::SeqCst))
         },
-        max_quarantine: Quarantine { deliveries: 2, bytes: 100 },
+        max_quarantine,
     };
     let receiver = Receiver::new(
         vec![route],
@@ -287,8 +329,38 @@ impl Setup {
     async fn post(&self, body: &str) -> Result<DeliveryAnswer, ReceiveError> {
         self.receiver.receive("flexnet", call(body)).await
     }
-    fn head(&self) -> u64 {
+    pub(super) fn head(&self) -> u64 {
         self.log.log.head().borrow().position.0
+    }
+    pub(super) fn refuse(&self, refuses: bool) {
+        self.log.refuses.store(refuses, Ordering::Relaxed);
+    }
+    /// How often something was handed to the log.
+    pub(super) fn batches(&self) -> usize {
+        self.log.batches.load(Ordering::Relaxed)
+    }
+    /// What the log has, each as its type and what is told of it.
+    pub(super) async fn log(&self) -> Vec<String> {
+        let records =
+            self.log.log.page(Position(0), usize::MAX, &rollcall_eventlog::Filter::default()).await.unwrap().0;
+        records.iter().map(|record| format!("{} {}", record.event.subject, record.event.kind)).collect()
+    }
+    /// Sets a delivery back to where a crash leaves one of which the note was lost.
+    pub(super) fn lose_the_note(&self, id: &DeliveryId) {
+        let mut rows = self.inbox.rows.lock().unwrap();
+        let (_, verdict, parts) = rows.get_mut(id).unwrap();
+        *verdict = Verdict::Pending;
+        parts.iter_mut().for_each(|part| part.state = PartState::Pending);
+    }
+    pub(super) fn fix_the_mapping(&self) {
+        self.hook.fixed.store(true, Ordering::Relaxed);
+    }
+    pub(super) fn rejected(&self) -> DeliveryId {
+        let rows = self.inbox.rows.lock().unwrap();
+        rows.iter().find(|(_, (_, verdict, _))| *verdict == Verdict::Rejected).unwrap().0.clone()
+    }
+    pub(super) fn durabilities(&self) -> Vec<Durability> {
+        self.inbox.asked.lock().unwrap().clone()
     }
 }
 
@@ -392,6 +464,7 @@ async fn a_delivery_that_was_kept_before_a_crash_is_gone_on_with_at_the_next_sta
         client: None,
         headers: [("key", "good")].into_iter().collect(),
         body: Bytes::from(one("a")),
+        notification: None,
     };
     let part = Part { id: Some("a".into()), kind: None, subject: None, state: PartState::Pending };
     s.inbox.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();

@@ -13,8 +13,8 @@ use rollcall_authn::{Account, AccountFound, Authenticator, PasswordAnswer, Passw
 use rollcall_entitlements::SecretMark;
 use rollcall_events::{Body, Clock, SourceName};
 use rollcall_ingest::connector::{
-    ChangeSink, Failure, Headers, Hook, LookupAnswer, MappedEvent, MappingError, Occasion, Pull, Rejection, Scope,
-    SecretUse, Snapshot, SnapshotBuilder,
+    ChangeSink, Failure, Headers, Hook, LookupAnswer, MappedEvent, MappingError, Notification, Occasion, Pull,
+    Rejection, Scope, SecretUse, Snapshot, SnapshotBuilder,
 };
 use rollcall_registry::Keys;
 use secrecy::{ExposeSecret, SecretString};
@@ -62,6 +62,14 @@ impl Hook for Live<dyn Hook> {
 
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         self.now().map(headers, body)
+    }
+
+    fn notification(&self, headers: &Headers) -> Option<Notification> {
+        self.now().notification(headers)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.now().is_slow()
     }
 
     fn secrets(&self) -> Vec<SecretUse> {

@@ -193,6 +193,10 @@ impl Tail for SqliteLog {
         reader::by_id(&self.shared, source, begins, limit).await
     }
 
+    async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError> {
+        reader::newest_by_id(&self.shared, source, begins).await
+    }
+
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
         let mends = self.clock_mends().await?;
         reader::moment(&self.shared, &mends, when).await

@@ -123,6 +123,22 @@ pub(crate) async fn by_id(shared: &Shared, source: &str, begins: &str, limit: u3
     Ok(found.into_iter().filter(|position| *position <= newest).collect())
 }
 
+/// The newest position of the events of a source whose id begins with each text, as far as they are durable.
+pub(crate) async fn newest_by_id(
+    shared: &Shared,
+    source: &str,
+    begins: &[String],
+) -> Result<Vec<Option<Position>>, TailError> {
+    let newest = shared.head.borrow().position;
+    let mut sql = shared.reader().await?;
+    let mut found = Vec::with_capacity(begins.len());
+    for begins in begins.chunks(CHUNK) {
+        let here = record::newest_by_id(&mut sql, source, begins, newest).await;
+        found.extend(here.map_err(|e| read_error(Position(0), &e))?);
+    }
+    Ok(found)
+}
+
 /// The newest record at or before a place.
 pub(crate) async fn moment(shared: &Shared, mends: &[ClockMend], when: When) -> Result<Option<Moment>, TailError> {
     let newest = shared.head.borrow().position;

@@ -67,11 +67,15 @@ const INSERT: &str = "INSERT INTO event (position, recorded_at, source, id, kind
 const BY_ID: &str =
     "SELECT position FROM event WHERE source = $1 AND id >= $2 AND id < $2 || char(1114111) ORDER BY id LIMIT $3";
 
+/// For each text of $2 the newest of what begins with it, up to $3.
+const NEWEST_BY_ID: &str = "SELECT (SELECT max(position) FROM event WHERE source = $1 AND id >= j.value \
+     AND id < j.value || char(1114111) AND position <= $3) FROM json_each($2) j ORDER BY j.key";
+
 const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 
 /// Every statement of this file, to be prepared by a test.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 7] = [RANGE, BY_KEY, AT, SOUGHT, BY_ID, INSERT, HASH_AT];
+pub(crate) const STATEMENTS: [&str; 8] = [RANGE, BY_KEY, AT, SOUGHT, BY_ID, NEWEST_BY_ID, INSERT, HASH_AT];
 
 /// The records of `(after, to]` as bytes, one after the other; empty where there are none, or more than `most` bytes of
 /// them.
@@ -133,6 +137,19 @@ pub(crate) async fn find_by_id(
     let rows = sqlx::query(BY_ID).bind(source).bind(begins).bind(limit).fetch_all(sql).await?;
     let position = |row: &SqliteRow| Ok(Position(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default()));
     rows.iter().map(position).collect()
+}
+
+/// The newest position, up to `to`, of a source's events whose id begins with each of these texts.
+pub(crate) async fn newest_by_id(
+    sql: &mut SqliteConnection,
+    source: &str,
+    begins: &[String],
+    to: Position,
+) -> sqlx::Result<Vec<Option<Position>>> {
+    let begins = serde_json::to_string(begins).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let rows = sqlx::query(NEWEST_BY_ID).bind(source).bind(begins).bind(signed(to)).fetch_all(sql).await?;
+    let newest = |row: &SqliteRow| Ok(row.try_get::<Option<i64>, _>(0)?.map(|at| Position(at.unsigned_abs())));
+    rows.iter().map(newest).collect()
 }
 
 /// A record with the chain's hash there, or what is wrong with it.

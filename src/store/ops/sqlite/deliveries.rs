@@ -145,6 +145,18 @@ impl Inbox for SqliteOps {
         Ok(Some(stored_delivery(&row)?))
     }
 
+    async fn same_notification(&self, delivery: &Delivery) -> Result<Vec<(DeliveryId, DateTime<Utc>)>, InboxError> {
+        let query = sqlx::query(sql::SAME_NOTIFICATION)
+            .bind(delivery.source.as_str())
+            .bind(delivery.notification.as_deref())
+            .bind(delivery.body.len() as i64)
+            .bind(&*delivery.body);
+        let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
+        let received =
+            rows.iter().map(|row| time(row.try_get("received_at")?)).collect::<Result<Vec<_>, OpsError>>()?;
+        Ok(ids(&rows)?.into_iter().zip(received).collect())
+    }
+
     async fn quarantined(
         &self,
         source: Option<&SourceName>,
@@ -185,7 +197,8 @@ fn initial_verdict(parts: &[Part]) -> &'static str {
 fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, OpsError> {
     let DeliverySummary { id, source, received_at, client, bytes, verdict, .. } = delivery_columns(row)?;
     let body = row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into();
-    let delivery = Delivery { id, source, received_at, client, headers: headers(row)?, body };
+    let notification = row.try_get::<Option<&str>, _>("notification")?.map(Into::into);
+    let delivery = Delivery { id, source, received_at, client, headers: headers(row)?, body, notification };
     Ok(StoredDelivery { delivery, bytes, verdict })
 }
 

@@ -41,6 +41,7 @@ async fn deliver(ops: &dyn Ops, n: i64, source: &str, parts: Vec<Part>, outcome:
         client: None,
         headers: [("webhook-id", "m")].into_iter().collect(),
         body: "body".into(),
+        notification: None,
     };
     let pending = parts.iter().enumerate().filter(|(_, part)| part.state == PartState::Pending);
     let parts_of: Vec<_> = pending.map(|(nth, _)| (nth, outcome.as_str(), outcome.position())).collect();

@@ -42,6 +42,7 @@ fn delivery(n: i64, body: &str) -> Delivery {
         client: Some("10.0.0.7".parse().unwrap()),
         headers: [("webhook-id", "m"), ("webhook-id", "n"), ("ce-id", "é\"")].into_iter().collect(),
         body: Bytes::from(body.to_owned()),
+        notification: Some("m".into()),
     }
 }
 
@@ -78,7 +79,7 @@ async fn every_statement_can_be_prepared() {
         sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::CHECKPOINT, sql::INSERT_DELIVERIES,
         sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
         sql::NOTE_REPLAY, sql::DROP_PARTS, sql::REOPEN_DELIVERY, sql::FIND_DELIVERY, sql::PARTS_OF, sql::REPLAYS_OF,
-        sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
+        sql::SAME_NOTIFICATION, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
         sql::PERSONAL, sql::SHARED_ADDRESSES, sql::FORGET_PERSON, sql::ERASE_DELIVERIES, sql::ERASE_PARTS, sql::INSERT_DECISIONS,
         sql::INSERT_DECISION_IMAGES, sql::COUNT_DECISIONS, sql::DECISIONS, sql::DECISIONS_OF_USER,
         sql::DECISIONS_OF_PROJECT, sql::FIND_DECISION, sql::DECISION_COUNTS, sql::CLAIM_ANSWER, sql::FIND_ANSWER,

@@ -11,9 +11,10 @@ pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// $1: rows without bodies, $2: all bodies one after the other.
 pub(super) const INSERT_DELIVERIES: &str = "
-INSERT INTO delivery (id, source, received_at, client, headers, body, bytes, verdict, reason)
+INSERT INTO delivery (id, source, received_at, client, headers, body, bytes, verdict, reason, notification)
 SELECT value ->> 'id', value ->> 'source', value ->> 'at', value ->> 'client', value ->> 'headers',
-       coalesce(substr($2, (value ->> 'from') + 1, value ->> 'len'), x''), value ->> 'bytes', value ->> 'verdict', value ->> 'reason'
+       coalesce(substr($2, (value ->> 'from') + 1, value ->> 'len'), x''), value ->> 'bytes', value ->> 'verdict', value ->> 'reason',
+       value ->> 'notification'
 FROM json_each($1)";
 
 pub(super) const INSERT_PARTS: &str = "
@@ -98,8 +99,14 @@ WHERE part.outcome IN ('quarantined', 'conflict', 'unrecorded') AND part.outcome
 GROUP BY part.delivery ORDER BY part.delivery DESC LIMIT $2";
 
 pub(super) const FIND_DELIVERY: &str = "
-SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at,
+SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at, notification,
        dismissed_at, dismissed_by, dismissed_because FROM delivery WHERE id = $1";
+
+/// $1 source, $2 the signed id, $3 how many bytes, $4 those. Of bytes that were erased their number is what is left.
+pub(super) const SAME_NOTIFICATION: &str = "
+SELECT id, received_at FROM delivery
+WHERE source = $1 AND notification = $2 AND notification IS NOT NULL AND verdict <> 'rejected'
+  AND bytes = $3 AND (body IS NULL OR body = $4) ORDER BY id LIMIT 100";
 pub(super) const PARTS_OF: &str = "
 SELECT idx, event_id, type, subject, outcome, position, problem, pointer, detail, recorded_in
 FROM part WHERE delivery = $1 ORDER BY idx";

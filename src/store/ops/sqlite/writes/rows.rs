@@ -57,6 +57,7 @@ struct DeliveryJson {
     bytes: usize,
     verdict: &'static str,
     reason: Option<&'static str>,
+    notification: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -193,6 +194,7 @@ impl DeliveryRow {
             bytes: delivery.body.len(),
             verdict,
             reason,
+            notification: delivery.notification.map(|id| id.to_string()),
         };
         Self { json, body: delivery.body }
     }

@@ -1,0 +1,344 @@
+//! What the facts of a delivery come to where nothing but their arrival orders them: which are new, which came again, and
+//! which are older than what the source said since. Reads the log and appends nothing.
+//!
+//! What a body says of one subject is judged in the order of the body, and goes to the log in it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Duration, Utc};
+use futures_util::TryStreamExt;
+use rollcall_eventlog::{Filter, Tail, TailError, When};
+use rollcall_events::{EventKey, NewEvent, Position, Recorded};
+
+use crate::{
+    connector::SenderId,
+    delivery::{
+        model::{Delivery, DeliveryId, PartState},
+        validate::subject_id,
+    },
+};
+
+/// A fact of a delivery, on its way to the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Fact {
+    pub event: NewEvent,
+    /// What it is known by.
+    pub identity: Identity,
+    /// Which part of the delivery it is.
+    pub place: usize,
+}
+
+/// What tells that a fact comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// What it says.
+    Statement,
+    /// The sender's id of the notification, and its place among what that says of the subject.
+    Notification,
+    /// The sender's id of the event.
+    Event,
+}
+
+impl From<&SenderId> for Identity {
+    fn from(id: &SenderId) -> Self {
+        match id {
+            SenderId::None => Self::Statement,
+            SenderId::OfNotification(_) => Self::Notification,
+            SenderId::OfEvent(_) => Self::Event,
+        }
+    }
+}
+
+/// What becomes of a fact.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    /// It goes to the log, which knows its key or takes it.
+    Append(NewEvent),
+    /// Nothing is recorded.
+    Settled(PartState),
+}
+
+/// When a delivery arrived that is gone over again, or came again.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    /// The deliveries in which it came.
+    own: BTreeSet<Arc<str>>,
+    /// What arrived later has an id that sorts behind this one.
+    first: DeliveryId,
+    /// When it was first said.
+    pub at: DateTime<Utc>,
+}
+
+impl Arrival {
+    /// The arrival of a delivery of which these are the same notification.
+    pub fn of(delivery: &Delivery, same: &[(DeliveryId, DateTime<Utc>)]) -> Self {
+        let own = (delivery.id.clone(), delivery.received_at);
+        let (first, at) = same.iter().min().cloned().map_or(own.clone(), |other| other.min(own));
+        let own = same.iter().map(|(id, _)| id.shared()).chain([delivery.id.shared()]).collect();
+        Self { own, first, at }
+    }
+
+    /// The same, said no later than it was signed: for what was not taken when it arrived.
+    pub fn signed_at(self, signed: DateTime<Utc>) -> Self {
+        if signed < self.at { Self { first: DeliveryId::new(signed, [0; 10]), at: signed, ..self } } else { self }
+    }
+
+    fn is_own(&self, record: &Recorded) -> bool {
+        record.event.correlation.as_ref().is_some_and(|of| self.own.contains(of))
+    }
+
+    /// Whether a record is of something else that arrived later.
+    fn is_before(&self, record: &Recorded) -> bool {
+        let of = record.event.correlation.as_deref().and_then(|of| of.parse::<DeliveryId>().ok());
+        !self.is_own(record) && of.is_none_or(|of| of > self.first)
+    }
+}
+
+/// What was said of a subject.
+#[derive(Debug, Clone)]
+struct Said {
+    kind: Arc<str>,
+    data: Arc<str>,
+    /// Nothing where it was said in the same body and is new.
+    at: Option<Position>,
+    /// The id of its event.
+    id: Arc<str>,
+}
+
+impl Said {
+    fn of(event: &NewEvent, at: Option<Position>) -> Self {
+        Self { kind: event.kind.clone(), data: event.data.clone(), at, id: event.key.id.clone() }
+    }
+
+    fn says(&self, event: &NewEvent) -> bool {
+        self.kind == event.kind && self.data == event.data
+    }
+}
+
+/// Judges the facts of a delivery that arrives. What it says without an id comes again where the source said it last of
+/// the subject, and is new where it said something else since; what has an id the log knows by that.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) async fn judge_arrival(
+    tail: &dyn Tail,
+    delivery: &Delivery,
+    facts: &[Fact],
+) -> Result<Vec<Fate>, TailError> {
+    let source = delivery.source.as_str();
+    let mut places: BTreeMap<&Arc<str>, Vec<usize>> = BTreeMap::new();
+    for (nth, fact) in facts.iter().enumerate() {
+        places.entry(&fact.event.subject).or_default().push(nth);
+    }
+    places.retain(|_, of| of.iter().any(|nth| facts.get(*nth).is_some_and(|f| f.identity == Identity::Statement)));
+    let begins: Vec<String> = places.keys().map(|subject| subject_id(subject)).collect();
+    let newest = tail.newest_by_id(source, &begins).await?;
+    let records = records(tail, newest.into_iter().flatten().collect()).await?;
+    let mut last: HashMap<Arc<str>, Said> = HashMap::new();
+    for record in &records {
+        last.insert(record.event.subject.clone(), Said::of(&record.event, Some(record.position)));
+    }
+    // What a body says of a subject one after the other comes again as a whole where that is what was said last.
+    let mut again: HashMap<usize, Position> = HashMap::new();
+    for (subject, of) in &places {
+        let said: Vec<&NewEvent> = of.iter().filter_map(|nth| facts.get(*nth)).map(|fact| &fact.event).collect();
+        let could = last.get(*subject).zip(said.last()).is_some_and(|(last, event)| last.says(event));
+        if of.len() > 1 && could {
+            let known = tail.by_id(source, &subject_id(subject), u32::MAX).await?;
+            let known = newest_of(known, of.len());
+            let known = self::records(tail, known).await?;
+            let same = |(record, event): (&Recorded, &&NewEvent)| Said::of(&record.event, None).says(event);
+            if known.len() == of.len() && known.iter().zip(&said).all(same) {
+                again.extend(of.iter().copied().zip(known.iter().map(|record| record.position)));
+            }
+        }
+    }
+    let judge = |(nth, fact): (usize, &Fact)| {
+        let event = fact.event.clone();
+        match again.get(&nth) {
+            Some(at) if fact.identity == Identity::Statement => Fate::Settled(PartState::Duplicate(*at)),
+            _ => said_after(&mut last, delivery, fact, event),
+        }
+    };
+    Ok(facts.iter().enumerate().map(judge).collect())
+}
+
+/// What becomes of a fact behind what was said last of its subject.
+fn said_after(last: &mut HashMap<Arc<str>, Said>, delivery: &Delivery, fact: &Fact, mut event: NewEvent) -> Fate {
+    let known = last.get(&event.subject);
+    match known.filter(|known| fact.identity == Identity::Statement && known.says(&event)) {
+        Some(Said { at: Some(at), .. }) => return Fate::Settled(PartState::Duplicate(*at)),
+        // The log finds it in the same batch.
+        Some(Said { id, .. }) => event.key.id = id.clone(),
+        None => {
+            if fact.identity == Identity::Statement && known.is_some() {
+                event.key = said_anew(&event.key, delivery, fact.place);
+            }
+            last.insert(event.subject.clone(), Said::of(&event, None));
+        }
+    }
+    Fate::Append(event)
+}
+
+/// The key of what is said again after something else: one for each place of each delivery.
+fn said_anew(key: &EventKey, delivery: &Delivery, place: usize) -> EventKey {
+    let of = delivery.id.as_str().trim_start_matches("dlv_");
+    EventKey { source: key.source.clone(), id: format!("{}.{of}.{place}", key.id).into() }
+}
+
+/// Judges the facts of a delivery that was taken before, or came again: what it said stands where it was recorded, what came
+/// again then does not come now, and nothing goes behind what arrived later.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) async fn judge_again(
+    tail: &dyn Tail,
+    delivery: &Delivery,
+    facts: &[Fact],
+    arrival: &Arrival,
+) -> Result<Vec<Fate>, TailError> {
+    let source = delivery.source.as_str();
+    let since = position_at(tail, arrival.at).await?;
+    let mut subjects: BTreeMap<Arc<str>, Subject> = BTreeMap::new();
+    for fact in facts.iter().filter(|fact| fact.identity != Identity::Event) {
+        let subject = &fact.event.subject;
+        if !subjects.contains_key(subject) {
+            subjects.insert(subject.clone(), Subject::read(tail, source, subject, since, arrival).await?);
+        }
+    }
+    // Ids of the sender's own say nothing of a subject.
+    let unknown = unknown_ids(tail, facts).await?;
+    let newer = if unknown.is_empty() { BTreeMap::new() } else { newer(tail, source, since, arrival).await? };
+    let mut own = vec![None; facts.len()];
+    // From the end, as what came again when it arrived stands before what was new.
+    for (slot, fact) in own.iter_mut().zip(facts).rev() {
+        *slot = subjects.get_mut(&fact.event.subject).and_then(|subject| subject.take_own(&fact.event));
+    }
+    let mut last = HashMap::new();
+    for (subject, known) in &subjects {
+        last.extend(known.last.clone().map(|said| (subject.clone(), said)));
+    }
+    let mut fates = Vec::with_capacity(facts.len());
+    for (nth, fact) in facts.iter().enumerate() {
+        let event = fact.event.clone();
+        let subject = subjects.get(&event.subject).filter(|_| fact.identity != Identity::Event);
+        let later = facts.iter().zip(&own).skip(nth).filter(|(other, _)| other.event.subject == event.subject);
+        fates.push(match (own.get(nth).copied().flatten(), subject) {
+            (Some(at), _) => Fate::Settled(PartState::Duplicate(at)),
+            (None, None) => match newer.get(&event.subject).filter(|_| unknown.contains(&event.key.id)) {
+                Some(at) => Fate::Settled(PartState::Superseded(*at)),
+                None => Fate::Append(event),
+            },
+            // The log says what is known under its id.
+            (None, Some(known)) if known.ids.contains(&event.key.id) && fact.identity != Identity::Statement => {
+                Fate::Append(event)
+            }
+            (None, Some(known)) => match known.newer.or(later.filter_map(|(_, at)| *at).next_back()) {
+                None => said_after(&mut last, delivery, fact, event),
+                Some(newer) => {
+                    let said = tail.by_id(source, &event.key.id, u32::MAX).await?.into_iter().max();
+                    Fate::Settled(said.map_or(PartState::Superseded(newer), PartState::Duplicate))
+                }
+            },
+        });
+    }
+    Ok(fates)
+}
+
+/// What the log has of a subject, seen from when a delivery arrived.
+#[derive(Default)]
+struct Subject {
+    /// What the delivery itself said, in order; what was found of it already is taken off.
+    own: Vec<Said>,
+    /// The newest that arrived later.
+    newer: Option<Position>,
+    /// What was said last.
+    last: Option<Said>,
+    /// Every id since.
+    ids: BTreeSet<Arc<str>>,
+}
+
+impl Subject {
+    async fn read(
+        tail: &dyn Tail,
+        source: &str,
+        subject: &str,
+        since: Position,
+        arrival: &Arrival,
+    ) -> Result<Self, TailError> {
+        let mut positions = tail.by_id(source, &subject_id(subject), u32::MAX).await?;
+        positions.sort_unstable();
+        let before = positions.iter().rfind(|at| **at <= since).copied();
+        positions.retain(|at| *at > since);
+        positions.extend(before);
+        let mut known = Self::default();
+        for record in records(tail, positions).await? {
+            let said = Said::of(&record.event, Some(record.position));
+            known.ids.insert(record.event.key.id.clone());
+            if arrival.is_own(&record) {
+                known.own.push(said.clone());
+            } else if arrival.is_before(&record) {
+                known.newer = Some(record.position);
+            }
+            known.last = Some(said);
+        }
+        Ok(known)
+    }
+
+    /// Where the delivery said this: the last place before those that were found already.
+    fn take_own(&mut self, event: &NewEvent) -> Option<Position> {
+        let at = self.own.iter().rposition(|said| said.says(event))?;
+        self.own.drain(at..).next()?.at
+    }
+}
+
+/// The ids of events that the log does not have.
+async fn unknown_ids(tail: &dyn Tail, facts: &[Fact]) -> Result<BTreeSet<Arc<str>>, TailError> {
+    let mut unknown = BTreeSet::new();
+    for fact in facts.iter().filter(|fact| fact.identity == Identity::Event) {
+        let EventKey { source, id } = &fact.event.key;
+        let found = records(tail, tail.by_id(source.as_str(), id, 1).await?).await?;
+        if found.first().is_none_or(|record| record.event.key.id != *id) {
+            unknown.insert(id.clone());
+        }
+    }
+    Ok(unknown)
+}
+
+/// The newest that arrived later, of each subject of a source.
+async fn newer(
+    tail: &dyn Tail,
+    source: &str,
+    since: Position,
+    arrival: &Arrival,
+) -> Result<BTreeMap<Arc<str>, Position>, TailError> {
+    const PAGE: usize = 4096;
+    let filter = Filter { source: Some(source.to_owned()), ..Filter::default() };
+    let (mut newer, mut at, end) = (BTreeMap::new(), since, tail.head().borrow().position);
+    while at < end {
+        let (records, to) = tail.page(at, PAGE, &filter).await?;
+        let later = records.into_iter().filter(|record| arrival.is_before(record));
+        newer.extend(later.map(|record| (record.event.subject, record.position)));
+        at = to;
+    }
+    Ok(newer)
+}
+
+/// A position before which everything had been recorded when a delivery arrived.
+async fn position_at(tail: &dyn Tail, arrived: DateTime<Utc>) -> Result<Position, TailError> {
+    let moment = tail.moment(When::Instant(arrived - Duration::seconds(1))).await?;
+    Ok(moment.map_or(Position(0), |moment| moment.position))
+}
+
+fn newest_of(mut positions: Vec<Position>, count: usize) -> Vec<Position> {
+    positions.sort_unstable();
+    positions.split_off(positions.len().saturating_sub(count))
+}
+
+/// The records at these positions, in position order.
+async fn records(tail: &dyn Tail, positions: Vec<Position>) -> Result<Vec<Recorded>, TailError> {
+    tail.records(positions).try_concat().await
+}
