@@ -22,7 +22,7 @@ use rollcall_store::{
     ops::{self, DeliveryDetail, DeliveryFilter, Ops},
 };
 
-use crate::{Authentication, CloudEvents, Secrets, Tokens};
+use crate::{Authentication, CloudEvents, Mapped, Mapping, MappingText, RuleText, Secrets, Tokens};
 
 const SECRET: &str = "whsec_cm9sbGNhbGwtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
 const OTHER: &str = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC0wMTIzNDU2Nzg5";
@@ -405,4 +405,50 @@ async fn a_captured_revocation_cannot_be_made_a_grant_by_its_headers() {
     let again = by_token.replay(&answer.delivery).await.unwrap();
     assert_eq!((again.events.len(), again.quarantined), (0, 1));
     assert!(app.records().await.is_empty());
+}
+
+/// A captured request, and a redelivery that comes late: only that it came says that it came, also after a restart.
+#[tokio::test]
+async fn a_signed_notification_of_a_mapping_is_known_again_after_a_restart() {
+    let app = app().await;
+    let rule = RuleText {
+        emit: Some("entitlement.upserted".to_owned()),
+        fields: [("entitlement", "'E'"), ("account", "'A'"), ("state", "payload.state")]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into(),
+        ..RuleText::default()
+    };
+    let hook = || {
+        let (order, time_zone) = (Order::Observed, "UTC");
+        let text = MappingText {
+            require: &[],
+            rules: std::slice::from_ref(&rule),
+            id: None,
+            time: None,
+            sequence: None,
+            order,
+            time_zone,
+        };
+        Mapped::new(Authentication::Signature(Secrets::parse(SECRET).unwrap()), Mapping::compile(&text).unwrap())
+    };
+    let post = async |receiver: &Receiver, id: &'static str, state: &str| {
+        let body = format!(r#"{{"state":"{state}"}}"#);
+        let mut call = signed(SECRET, START, "application/json", &body);
+        let signature = Secrets::parse(SECRET).unwrap().sign(id, START, body.as_bytes());
+        call.headers.insert("webhook-id", id.parse().unwrap());
+        call.headers.insert("webhook-signature", signature.parse().unwrap());
+        let answer = receiver.receive("flexnet", call).await.unwrap();
+        answer.events.iter().map(|event| (event.outcome, event.position.0)).collect::<Vec<_>>()
+    };
+    let receiver = app.restarted(Order::Observed, hook());
+    assert_eq!(post(&receiver, "n1", "active").await, [("recorded", 1)]);
+    assert_eq!(post(&receiver, "n2", "active").await, [("duplicate", 1)]);
+    assert_eq!(post(&receiver, "n3", "inactive").await, [("recorded", 2)]);
+    for receiver in [receiver, app.restarted(Order::Observed, hook())] {
+        for id in ["n1", "n2"] {
+            assert_eq!(post(&receiver, id, "active").await, [("duplicate", 1)], "{id}");
+        }
+        assert_eq!(post(&receiver, "n3", "inactive").await, [("duplicate", 2)]);
+    }
+    assert_eq!(app.records().await.len(), 2);
 }

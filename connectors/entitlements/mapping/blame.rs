@@ -7,9 +7,9 @@ use cel::{
 use rollcall_ingest::connector::{Problem, ProblemType};
 
 use super::{
-    document::{Node, escaped},
+    document::{Document, Node, escaped},
     expression::{Expression, parts},
-    functions::{told, type_in_words},
+    functions::{INDEXED, OBJECT, told, type_in_words},
     values::missing_member,
 };
 
@@ -17,7 +17,7 @@ use super::{
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     /// The body.
-    pub payload: &'a Node,
+    pub payload: &'a Document,
     /// Where its item stands; the whole where there is none.
     pub item: &'a str,
 }
@@ -88,11 +88,19 @@ fn blame<'e>(expression: &'e Expression, error: &ExecutionError, seen: Seen<'_>)
             let text = format!("{} cannot be applied to {}", function_in_words(function), types.join(" and "));
             of_call(&all, function, seen, text).unwrap_or_else(whole)
         }
+        ExecutionError::FunctionError { function, message } if [OBJECT, INDEXED].contains(&function.as_str()) => {
+            no_object(&all, function, message, seen)
+        }
         ExecutionError::FunctionError { function, message } => {
             let name = function.trim_start_matches('@');
             // The library's own words are those of another language.
-            let message =
-                if message.contains("parse error") { "does not read this as a number" } else { message.as_str() };
+            let message = match name {
+                "" | "seconds" | "millis" | "day_start" | "day_end" => message.as_str(),
+                "int" | "uint" | "double" => "does not read this as a number",
+                "duration" => "does not read this as a length of time, as in '72h'",
+                "timestamp" => "does not read this as an instant, as in '2026-01-31T12:00:00Z'",
+                _ => "cannot be applied to this",
+            };
             let text = if name.is_empty() { message.to_owned() } else { format!("`{name}` {message}") };
             of_call(&all, name, seen, text).unwrap_or_else(whole)
         }
@@ -122,6 +130,39 @@ fn blame<'e>(expression: &'e Expression, error: &ExecutionError, seen: Seen<'_>)
         ExecutionError::DuplicateKey(_) => whole("the map has a key twice".to_owned()),
         _ => whole("it cannot be evaluated on this body".to_owned()),
     }
+}
+
+/// What is taken for an object, or for something with an index, and is none.
+fn no_object<'e>(all: &[&'e IdedExpr], function: &str, found: &str, seen: Seen<'_>) -> Blame<'e> {
+    let part = all.iter().find_map(|part| {
+        let (on, member) = match &part.expr {
+            Expr::Select(select) => (&*select.operand, select.field.as_str()),
+            Expr::Call(call) => match (call.func_name.as_str(), &call.args[..]) {
+                (operators::OPT_SELECT, [on, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }]) => {
+                    (on, name.inner())
+                }
+                (operators::OPT_INDEX, [on, _]) => (on, ""),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let at = pointer(on, seen)?;
+        let is_none = match seen.payload.at(&at)? {
+            Node::Object(_) => false,
+            Node::List(_) => function == OBJECT,
+            _ => true,
+        };
+        is_none.then_some((*part, at, member))
+    });
+    let Some((part, pointer, member)) = part else {
+        let text = format!("an object is expected, and {found} is there");
+        return Blame { pointer: seen.item.to_owned(), part: None, text };
+    };
+    let text = match member {
+        "" => format!("a list or an object is expected here, and {found} is there"),
+        member => format!("an object with `{}` is expected here, and {found} is there", member.escape_debug()),
+    };
+    Blame { pointer, part: Some(part), text }
 }
 
 /// The first place of the body that an expression looks at.

@@ -90,7 +90,8 @@ fn a_body_makes_so_many_events_at_most_and_those_before_are_kept() {
     let body = json!({"ids": (0..12_000).collect::<Vec<_>>()}).to_string();
     let text = "[[map]]\nfor_each = \"payload.ids\"\nemit = \"product.upserted\"\nfields.product = \"string(item)\"";
     let made = mapping(text).map(body.as_bytes());
-    assert_eq!((made.len(), made.iter().filter(|part| part.is_ok()).count()), (10_001, 10_000));
+    // What was left out could be the end of what would be taken: nothing is.
+    assert_eq!(made.len(), 1);
     assert_eq!(made.last().unwrap().as_ref().unwrap_err().problem.kind.as_str(), "batch-too-large");
 }
 

@@ -1,7 +1,12 @@
 //! A body of any JSON as values of CEL, read once and strictly: whoever counts on what it says reads the same as we do.
 //! Lists and objects know their place, so that what is missing can be told by its JSON pointer; a copy of one is cheap.
 
-use std::{cmp::Ordering, fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelNull, CelString, CelUInt};
 use cel::common::value::Val;
@@ -14,6 +19,9 @@ use serde::{
 
 /// How many values a body may hold: each takes some fifty bytes, whatever it is.
 const MAX_VALUES: u32 = 1_000_000;
+
+/// How many items of a body that cannot be read are told apart.
+const MAX_UNREADABLE: usize = 1000;
 
 /// The whole numbers of JSON that are read exactly end below it, either way.
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
@@ -29,6 +37,21 @@ pub(super) enum Node {
     Text(CelString<'static>),
     List(List),
     Object(Object),
+    /// An item that cannot be read, which is told apart from the others.
+    Unreadable(Unreadable),
+}
+
+/// What stands for an item that cannot be read. No expression makes anything of it.
+#[derive(Debug, Clone)]
+pub(super) struct Unreadable;
+
+/// A body that was read.
+pub(super) struct Document {
+    pub root: Node,
+    /// What is wrong with each item that cannot be read.
+    pub unreadable: Vec<Problem>,
+    /// Of each list and object, by its number from 1, the number of what it stands in and its index there.
+    places: OnceLock<Vec<(u32, u32)>>,
 }
 
 /// A list of a body.
@@ -63,34 +86,7 @@ impl Node {
             Self::Text(value) => value,
             Self::List(value) => value,
             Self::Object(value) => value,
-        }
-    }
-
-    /// The place of a list or object by its number.
-    pub fn pointer_of(&self, number: u32) -> Option<String> {
-        let mut pointer = String::new();
-        let mut at = self;
-        loop {
-            let own = at.number()?;
-            if own == number {
-                return Some(pointer);
-            }
-            // They are numbered as they begin, so it is in the last one that begins before it.
-            let (step, inner) = match at {
-                Self::List(list) => {
-                    let inside = list.0.items.iter().enumerate().rfind(|(_, item)| item.begins_by(number))?;
-                    (inside.0.to_string(), inside.1)
-                }
-                Self::Object(object) => {
-                    let inside = object.0.members.iter().filter(|(_, member)| member.begins_by(number));
-                    let inside = inside.max_by_key(|(_, member)| member.number())?;
-                    (escaped(inside.0.inner()), &inside.1)
-                }
-                _ => return None,
-            };
-            pointer.push('/');
-            pointer.push_str(&step);
-            at = inner;
+            Self::Unreadable(value) => value,
         }
     }
 
@@ -102,8 +98,43 @@ impl Node {
         }
     }
 
-    fn begins_by(&self, number: u32) -> bool {
-        self.number().is_some_and(|own| own <= number)
+    /// How many values stand in it.
+    fn len(&self) -> usize {
+        match self {
+            Self::List(list) => list.items().len(),
+            Self::Object(object) => object.members().len(),
+            _ => 0,
+        }
+    }
+
+    /// The step to a value that stands in it, and the value.
+    fn inner(&self, nth: usize) -> Option<(String, &Self)> {
+        match self {
+            Self::List(list) => Some((nth.to_string(), list.items().get(nth)?)),
+            Self::Object(object) => object.members().get(nth).map(|(name, value)| (escaped(name.inner()), value)),
+            _ => None,
+        }
+    }
+
+    /// Notes where the lists and objects of this one stand.
+    fn note_places(&self, places: &mut Vec<(u32, u32)>) {
+        let Some(own) = self.number() else { return };
+        for nth in 0..self.len() {
+            let inner = match self {
+                Self::List(list) => list.items().get(nth),
+                Self::Object(object) => object.members().get(nth).map(|(_, value)| value),
+                _ => None,
+            };
+            let Some((inner, number)) = inner.and_then(|inner| Some((inner, inner.number()?))) else { continue };
+            let at = number as usize;
+            if places.len() < at {
+                places.resize(at, (0, 0));
+            }
+            if let Some(place) = places.get_mut(at - 1) {
+                *place = (own, u32::try_from(nth).unwrap_or(u32::MAX));
+            }
+            inner.note_places(places);
+        }
     }
 
     /// What stands at a JSON pointer.
@@ -113,6 +144,37 @@ impl Node {
             Self::List(list) => list.items().get(step.parse::<usize>().ok()?),
             _ => None,
         })
+    }
+}
+
+impl Document {
+    /// The place of a list or object by its number. All places are found in one pass, the first time that one is asked for.
+    pub fn pointer_of(&self, number: u32) -> Option<String> {
+        let places = self.places.get_or_init(|| {
+            let mut places = Vec::new();
+            self.root.note_places(&mut places);
+            places
+        });
+        let mut steps = Vec::new();
+        let mut at = number;
+        while Some(at) != self.root.number() {
+            let (outer, nth) = *places.get(usize::try_from(at).ok()?.checked_sub(1)?)?;
+            steps.push(nth);
+            at = outer;
+        }
+        let (mut pointer, mut node) = (String::new(), &self.root);
+        for nth in steps.into_iter().rev() {
+            let (step, inner) = node.inner(nth as usize)?;
+            pointer.push('/');
+            pointer.push_str(&step);
+            node = inner;
+        }
+        Some(pointer)
+    }
+
+    /// What stands at a JSON pointer.
+    pub fn at(&self, pointer: &str) -> Option<&Node> {
+        self.root.at(pointer)
     }
 }
 
@@ -146,34 +208,53 @@ pub(super) fn escaped(step: &str) -> String {
     step.replace('~', "~0").replace('/', "~1")
 }
 
-/// Reads a body.
+/// What stands in a body for a text or a word that is none.
+const STAND_IN: &str = "\\u0000unreadable";
+
+/// Reads a body. An item of a list that cannot be read, or that says something twice, does not take the others along where it
+/// can be told apart.
 ///
 /// # Errors
 /// It is no JSON, says something twice, or has a number that cannot be kept as it is written.
-pub(super) fn read(body: &[u8]) -> Result<Node, Problem> {
+pub(super) fn read(body: &[u8]) -> Result<Document, Problem> {
     let body = json::without_mark(body);
-    let malformed = |pointer: String, detail: String| Problem::at(ProblemType::Malformed, pointer, detail);
-    if let Some(error) = json::syntax_error(body) {
-        return Err(malformed(String::new(), format!("{error} ({})", json::place(body, error.at))));
-    }
-    let mut reading = Reading::default();
+    let whole = match json::syntax_error(body) {
+        None => read_mended(body, None),
+        Some(error) => Err(malformed(String::new(), format!("{error} ({})", json::place(body, error.at)))),
+    };
+    whole.or_else(|problem| {
+        if problem.kind != ProblemType::Malformed {
+            return Err(problem);
+        }
+        let Some((mended, wrong)) = json::stand_in(body, STAND_IN) else { return Err(problem) };
+        if json::syntax_error(&mended).is_some() {
+            return Err(problem);
+        }
+        read_mended(&mended, Some(wrong.into())).map_err(|_| problem)
+    })
+}
+
+fn malformed(pointer: String, detail: String) -> Problem {
+    Problem::at(ProblemType::Malformed, pointer, detail)
+}
+
+/// Reads what is JSON; `wrong` says in order what is wrong where something stands in for what was there.
+fn read_mended(body: &[u8], wrong: Option<VecDeque<String>>) -> Result<Document, Problem> {
+    let mut reading = Reading { mended: wrong, ..Reading::default() };
     let mut de = serde_json::Deserializer::from_slice(body);
     let read = Value(&mut reading).deserialize(&mut de).and_then(|value| de.end().map(|()| value));
-    read.map_err(|error| {
-        let pointer = reading.steps.iter().map(|step| format!("/{}", escaped(step))).collect();
-        match reading.wrong {
-            Some(Wrong::TooMany) => {
-                let detail = format!("the body holds more than {MAX_VALUES} values; send several");
-                Problem::at(ProblemType::BatchTooLarge, "", detail)
-            }
-            Some(Wrong::Twice) => malformed(pointer, "it is there twice; state it once".to_owned()),
-            Some(Wrong::Number) => {
-                let detail = "a whole number of more than 64 bits, which is not kept exactly; send it as a text";
-                malformed(pointer, detail.to_owned())
-            }
-            None => malformed(pointer, json::plain_words(&error.to_string())),
+    match read {
+        Err(_) if reading.too_many => {
+            let detail = format!("the body holds more than {MAX_VALUES} values; send several");
+            Err(Problem::at(ProblemType::BatchTooLarge, "", detail))
         }
-    })
+        Err(error) => Err(malformed(reading.pointer(), json::plain_words(&error.to_string()))),
+        // It stands in no list: there is nothing that could be told apart.
+        Ok(root) => match reading.wrong {
+            Some(problem) => Err(problem),
+            None => Ok(Document { root, unreadable: reading.unreadable, places: OnceLock::new() }),
+        },
+    }
 }
 
 /// What is known while a body is read.
@@ -183,23 +264,36 @@ struct Reading {
     containers: u32,
     /// Where the reader is; where it stopped, once it did.
     steps: Vec<String>,
-    wrong: Option<Wrong>,
+    too_many: bool,
+    /// What is wrong where something stands in for what was there; nothing where nothing does.
+    mended: Option<VecDeque<String>>,
+    /// What is wrong with what is read now. The item of a list that it stands in takes it.
+    wrong: Option<Problem>,
+    unreadable: Vec<Problem>,
 }
 
-enum Wrong {
-    TooMany,
-    Twice,
-    Number,
+impl Reading {
+    fn pointer(&self) -> String {
+        self.steps.iter().map(|step| format!("/{}", escaped(step))).collect()
+    }
+
+    fn note(&mut self, detail: impl Into<String>) {
+        let problem = malformed(self.pointer(), detail.into());
+        self.wrong.get_or_insert(problem);
+    }
+
+    /// Whether a text stands in for what cannot be read.
+    fn is_stand_in(&mut self, text: &str) -> bool {
+        let Some(mended) = self.mended.as_mut().filter(|_| text == "\0unreadable") else { return false };
+        let detail = mended.pop_front().unwrap_or_else(|| "it is no JSON".to_owned());
+        self.note(detail);
+        true
+    }
 }
 
 struct Value<'a>(&'a mut Reading);
 
 impl Value<'_> {
-    fn refuse<E: Error>(self, wrong: Wrong) -> E {
-        self.0.wrong = Some(wrong);
-        E::custom("refused")
-    }
-
     fn begin(&mut self) -> u32 {
         self.0.containers += 1;
         self.0.containers
@@ -212,7 +306,8 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Node, D::Error> {
         self.0.values += 1;
         if self.0.values > MAX_VALUES {
-            return Err(self.refuse(Wrong::TooMany));
+            self.0.too_many = true;
+            return Err(D::Error::custom("refused"));
         }
         de.deserialize_any(self)
     }
@@ -243,7 +338,8 @@ impl<'de> Visitor<'de> for Value<'_> {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
         if value.abs() >= TWO_TO_63 {
-            return Err(self.refuse(Wrong::Number));
+            self.0.note("a whole number of more than 64 bits, which is not kept exactly; send it as a text");
+            return Ok(Node::Null(CelNull));
         }
         Ok(Node::Double(value.into()))
     }
@@ -253,23 +349,36 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_string<E: Error>(self, text: String) -> Result<Node, E> {
+        self.0.is_stand_in(&text);
         Ok(Node::Text(CelString::from(text)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut all: A) -> Result<Node, A::Error> {
         let number = self.begin();
         let mut items = Vec::new();
+        // What stands before the list is not its items'.
+        let before = self.0.wrong.take();
         self.0.steps.push(String::new());
         loop {
             if let Some(step) = self.0.steps.last_mut() {
                 *step = items.len().to_string();
             }
             match all.next_element_seed(Value(self.0))? {
-                Some(item) => items.push(item),
+                Some(item) => items.push(match self.0.wrong.take() {
+                    Some(problem) if self.0.unreadable.len() < MAX_UNREADABLE => {
+                        self.0.unreadable.push(problem);
+                        Node::Unreadable(Unreadable)
+                    }
+                    wrong => {
+                        self.0.wrong = wrong;
+                        item
+                    }
+                }),
                 None => break,
             }
         }
         self.0.steps.pop();
+        self.0.wrong = before.or(self.0.wrong.take());
         Ok(Node::List(List(Arc::new(ListData { number, items }))))
     }
 
@@ -277,6 +386,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         let number = self.begin();
         let mut members: Vec<(CelString<'static>, Node)> = Vec::new();
         while let Some(name) = all.next_key::<String>()? {
+            self.0.is_stand_in(&name);
             self.0.steps.push(name.clone());
             let value = all.next_value_seed(Value(self.0))?;
             self.0.steps.pop();
@@ -286,7 +396,8 @@ impl<'de> Visitor<'de> for Value<'_> {
         let twice = |pair: &&[(CelString<'static>, Node)]| matches!(pair, [(a, _), (b, _)] if a.inner().cmp(b.inner()) == Ordering::Equal);
         if let Some([(name, _), ..]) = members.windows(2).find(twice) {
             self.0.steps.push(name.inner().to_owned());
-            return Err(self.refuse(Wrong::Twice));
+            self.0.note("it is there twice; state it once");
+            self.0.steps.pop();
         }
         Ok(Node::Object(Object(Arc::new(ObjectData { number, members }))))
     }

@@ -20,7 +20,7 @@ use cel::{
 };
 
 use super::{
-    functions::{COST, GLOBAL, IN, LOOP, MACROS, MEMBER, OPTIONAL, SAME, TYPES, ZONED, env},
+    functions::{COST, GLOBAL, IN, INDEXED, LOOP, MACROS, MEMBER, OBJECT, OPTIONAL, SAME, TYPES, ZONED, env},
     meter::{METER, Meter},
     names::suggest,
 };
@@ -384,7 +384,8 @@ impl Charging {
             }
             Expr::Select(select) => {
                 let mut select = select.clone();
-                *select.operand = self.expression(&select.operand);
+                let on = self.expression(&select.operand);
+                *select.operand = if is_optional(&select.operand) { object(on) } else { on };
                 Expr::Select(select)
             }
             other => other.clone(),
@@ -404,10 +405,14 @@ impl Charging {
             | operators::LOGICAL_NOT
             | operators::NOT_STRICTLY_FALSE
             | operators::NEGATE
-            | operators::INDEX
-            | operators::OPT_INDEX
-            | operators::OPT_SELECT => {
-                Expr::Call(all(call.args.iter().map(|arg| self.expression(arg)).collect(), name))
+            | operators::INDEX => Expr::Call(all(call.args.iter().map(|arg| self.expression(arg)).collect(), name)),
+            operators::OPT_INDEX | operators::OPT_SELECT => {
+                let of_kind = if name == operators::OPT_SELECT { OBJECT } else { INDEXED };
+                let mut args: Vec<_> = call.args.iter().map(|arg| self.expression(arg)).collect();
+                if let Some(on) = args.first_mut() {
+                    *on = ided(Expr::Call(all(vec![on.clone()], of_kind)));
+                }
+                Expr::Call(all(args, name))
             }
             operators::EQUALS | operators::IN => {
                 let own = if name == operators::IN { IN } else { SAME };
@@ -440,6 +445,20 @@ impl Charging {
             _ => charged(COST, vec![inner]),
         }
     }
+}
+
+/// Whether a part is an optional value as it is written: a member of one is optional too.
+fn is_optional(part: &IdedExpr) -> bool {
+    match &part.expr {
+        Expr::Call(call) => matches!(call.func_name.as_str(), operators::OPT_INDEX | operators::OPT_SELECT),
+        Expr::Select(select) => is_optional(&select.operand),
+        _ => false,
+    }
+}
+
+/// A part that is an object, or an optional one.
+fn object(part: IdedExpr) -> IdedExpr {
+    ided(Expr::Call(CallExpr { func_name: OBJECT.to_owned(), target: None, args: vec![part] }))
 }
 
 fn charged(function: &str, mut args: Vec<IdedExpr>) -> IdedExpr {

@@ -13,7 +13,7 @@ use cel::{
     Env, ExecutionError,
     common::{
         ast::{CallExpr, Expr, operators},
-        types::{CelBool, CelInt, CelString, CelTimestamp, CelUInt, DYN_TYPE},
+        types::{CelBool, CelInt, CelOptional, CelString, CelTimestamp, CelUInt, DYN_TYPE, Kind},
         value::{CowVal, Val},
     },
     parser::Macro,
@@ -86,6 +86,8 @@ pub(super) const LOOP: &str = "@loop";
 pub(super) const SAME: &str = "@same";
 pub(super) const IN: &str = "@within";
 pub(super) const NEVER: &str = "@never";
+pub(super) const OBJECT: &str = "@object";
+pub(super) const INDEXED: &str = "@indexed";
 /// They need the source's time zone.
 pub(super) const ZONED: [(&str, &str); 2] = [("day_start", "@day_start"), ("day_end", "@day_end")];
 
@@ -105,6 +107,8 @@ pub(super) fn env() -> Arc<Env> {
         drop(env.add_overload(SAME, SAME, three(), is_same));
         drop(env.add_overload(IN, IN, three(), is_in));
         drop(env.add_overload(NEVER, NEVER, one(), is_never));
+        drop(env.add_overload(OBJECT, OBJECT, one(), object));
+        drop(env.add_overload(INDEXED, INDEXED, one(), indexed));
         drop(env.add_overload("seconds", "seconds", one(), seconds));
         drop(env.add_overload("millis", "millis", one(), millis));
         drop(env.add_overload("@day_start", "@day_start", two(), day_start));
@@ -160,6 +164,31 @@ fn is_in<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     Ok(truth(contains(all.as_ref(), value.as_ref(), Some(metered(&args)?))?))
 }
 
+/// Hands on what a member is looked for in. The library takes what is no object for one without members: what is of another
+/// kind would count as absent.
+fn object<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+    of_kind(args, OBJECT, &[Kind::Map])
+}
+
+/// The same of what has an index.
+fn indexed<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+    of_kind(args, INDEXED, &[Kind::Map, Kind::List])
+}
+
+fn of_kind<'b, 'v>(args: Args<'b, 'v>, function: &str, kinds: &[Kind]) -> Answer<'b, 'v> {
+    let value = first(&args)?;
+    let found = match value.downcast_ref::<CelOptional>() {
+        None => Some(value.get_type()),
+        Some(optional) => optional.option().map(|inner| inner.get_type()),
+    };
+    match found {
+        Some(found) if !kinds.contains(&found.kind()) => {
+            Err(ExecutionError::function_error(function, type_in_words(found.name())))
+        }
+        _ => into_first(args),
+    }
+}
+
 fn is_never<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     let value = first(&args)?;
     let in_9999 = |time: &CelTimestamp| time.inner().to_utc().year() >= 9999;
@@ -170,7 +199,7 @@ fn is_never<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
             text.is_empty() || text.bytes().all(|b| b == b'0') || text.starts_with("9999-")
         }
         None => {
-            value.get_type().kind() == cel::common::types::Kind::NullType
+            value.get_type().kind() == Kind::NullType
                 || number == Some(0)
                 || value.downcast_ref::<CelTimestamp>().is_some_and(in_9999)
         }
@@ -277,6 +306,7 @@ pub(super) fn type_in_words(name: &str) -> String {
         "bool" => "true or false",
         "list" => "a list",
         "map" => "an object",
+        "unreadable" => "an item that cannot be read",
         "google.protobuf.Timestamp" => "an instant",
         "google.protobuf.Duration" => "a duration",
         other => other,

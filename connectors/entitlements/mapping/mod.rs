@@ -8,6 +8,8 @@ mod bounds_tests;
 mod document;
 mod expression;
 mod functions;
+#[cfg(test)]
+mod items_tests;
 mod meter;
 mod names;
 mod rule;
@@ -114,6 +116,11 @@ impl Mapping {
         };
         let (id, time, sequence) =
             (common("id", text.id), common("time", text.time), common("sequence", text.sequence));
+        for (key, given, needs) in [("time", text.time, Order::Time), ("sequence", text.sequence, Order::Version)] {
+            if given.is_some() && text.order != needs {
+                report(key.to_owned(), rule::orders_nothing(key, text.order, needs));
+            }
+        }
         let common = Common {
             id: id.as_deref(),
             time: time.as_deref().or(text.time.and(Some("timestamp(0)"))),
@@ -145,15 +152,15 @@ impl Mapping {
     }
 
     fn map_here(&self, body: &[u8], steps: u64) -> Vec<Result<MappedEvent, MappingError>> {
-        let payload = match document::read(body) {
-            Ok(payload) => payload,
+        let document = match document::read(body) {
+            Ok(document) => document,
             Err(problem) => return vec![Err(problem.into())],
         };
         let meter = Meter::of(steps);
         let mut context = Context::with_env(env());
-        context.add_variable_as_val("payload", payload.as_val().clone_as_boxed());
+        context.add_variable_as_val("payload", document.root.as_val().clone_as_boxed());
         context.add_variable_as_val(METER, Box::new(meter.clone()));
-        let body = Body { payload: &payload, context: &context, meter: &meter };
+        let body = Body { payload: &document, context: &context, meter: &meter };
         let mut events = self.map_payload(&body);
         if meter.is_exhausted() {
             let detail = format!(
@@ -179,6 +186,8 @@ impl Mapping {
                     taken = true;
                     events.extend(made);
                 }
+                // None of it: what was left out could be the end of what is taken.
+                Taken::TooMany(problem) => return vec![Err(problem.into())],
             }
             if body.meter.is_exhausted() {
                 return events;
@@ -189,6 +198,7 @@ impl Mapping {
                 "no rule of the source's mapping is for this: add one, or one with `ignore = true`, and replay it";
             events.push(Err(Problem::at(ProblemType::Unmapped, "", detail).into()));
         }
+        events.extend(body.payload.unreadable.iter().map(|problem| Err(problem.clone().into())));
         events
     }
 

@@ -17,9 +17,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    MappingMistake,
+    MAX_EVENTS, MappingMistake,
     blame::{Seen, problem},
-    document::{List, Node},
+    document::{Document, List, Object, Unreadable},
     expression::Expression,
     functions::told,
     meter::Meter,
@@ -80,7 +80,7 @@ pub(super) struct Common<'a> {
 
 /// What is mapped now.
 pub(super) struct Body<'a, 'c> {
-    pub payload: &'a Node,
+    pub payload: &'a Document,
     pub context: &'a Context<'c, 'static>,
     pub meter: &'a Meter,
 }
@@ -91,6 +91,8 @@ pub(super) enum Taken {
     No,
     /// It is, and made these.
     Yes(Vec<Result<MappedEvent, MappingError>>),
+    /// It is, and makes more than one body may.
+    TooMany(Problem),
 }
 
 impl Rule {
@@ -148,6 +150,13 @@ impl Rule {
                 }
                 Ok(of) => {
                     check_fields(&of, text, &mut report);
+                    for (key, given, needs) in
+                        [("time", &text.time, Order::Time), ("sequence", &text.sequence, Order::Version)]
+                    {
+                        if given.is_some() && common.order != needs {
+                            report(key, orders_nothing(key, common.order, needs));
+                        }
+                    }
                     match common.order {
                         Order::Version if text.sequence.is_none() && common.sequence.is_none() => {
                             let what = "the source has `order = \"version\"`: say which number orders its facts";
@@ -196,10 +205,17 @@ impl Rule {
         let (mut events, mut items, mut nth) = (Vec::new(), items.iter(), 0);
         while let Some(item) = items.next() {
             if events.len() >= most {
-                let detail =
-                    format!("{} makes more than {most} events of one body; send several", self.name("for_each"));
-                events.push(Err(Problem::at(ProblemType::BatchTooLarge, "", detail).into()));
-                break;
+                let detail = format!(
+                    "{} makes more than {MAX_EVENTS} facts of one body with those of the rules before it: nothing of it is \
+                     taken; send several",
+                    self.name("for_each")
+                );
+                return Taken::TooMany(Problem::at(ProblemType::BatchTooLarge, "", detail));
+            }
+            // It is told already, once for all rules.
+            if item.as_any().is_some_and(|any| any.is::<Unreadable>()) {
+                nth += 1;
+                continue;
             }
             let place = place_of_item(body.payload, item, list.as_deref(), nth);
             let mut context = body.context.new_inner_scope();
@@ -250,6 +266,19 @@ impl Rule {
     }
 }
 
+/// That a key says what facts are ordered by, and the source orders them by something else.
+pub(super) fn orders_nothing(key: &str, order: Order, needs: Order) -> String {
+    let name = |order| match order {
+        Order::Version => "version",
+        Order::Time => "time",
+        Order::Observed => "observed",
+    };
+    let (order, needs) = (name(order), name(needs));
+    format!(
+        "`{key}` orders nothing where the source has `order = \"{order}\"`: set `order = \"{needs}\"`, or leave it out"
+    )
+}
+
 /// Adds what is wrong with the names of a rule's fields.
 fn check_fields(of: &EventType, text: &RuleText, report: &mut impl FnMut(&str, String)) {
     for name in text.fields.keys().filter(|name| !of.fields.contains(name)) {
@@ -265,8 +294,7 @@ fn check_fields(of: &EventType, text: &RuleText, report: &mut impl FnMut(&str, S
 }
 
 /// Where an item stands.
-fn place_of_item(payload: &Node, item: &dyn Val, list: Option<&str>, nth: usize) -> String {
-    use super::document::Object;
+fn place_of_item(payload: &Document, item: &dyn Val, list: Option<&str>, nth: usize) -> String {
     let any = item.as_any();
     let number = any.and_then(|any| any.downcast_ref::<Object>()).map(Object::number);
     let number = number.or_else(|| any.and_then(|any| any.downcast_ref::<List>()).map(List::number));

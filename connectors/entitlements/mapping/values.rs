@@ -17,7 +17,7 @@ use chrono::SecondsFormat;
 use serde_json::Value;
 
 use super::{
-    document::{List, Node, Object},
+    document::{List, Node, Object, Unreadable},
     meter::Meter,
 };
 
@@ -40,6 +40,28 @@ impl fmt::Debug for List {
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("object")
+    }
+}
+
+impl StaticVal for Unreadable {}
+
+static UNREADABLE: Type = Type::new_unspecified_type("unreadable");
+
+impl Val for Unreadable {
+    fn get_type(&self) -> &Type {
+        &UNREADABLE
+    }
+    fn cel_type() -> &'static Type {
+        &UNREADABLE
+    }
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>
+    where
+        Self: 'v,
+    {
+        Box::new(self.clone())
+    }
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 }
 
@@ -245,6 +267,10 @@ fn count(length: usize) -> CelInt {
 /// Whether two values are equal. What is compared is charged.
 pub(super) fn same(a: &dyn Val, b: &dyn Val, meter: Option<&Meter>) -> Result<bool, ExecutionError> {
     meter.map_or(Ok(()), |meter| meter.charge(weight(a)))?;
+    // Whether it is the same as something else nobody can say.
+    if [a, b].iter().any(|value| value.as_any().is_some_and(|any| any.is::<Unreadable>())) {
+        return Err(ExecutionError::function_error("", "what cannot be read is compared with something"));
+    }
     let size = |value: &dyn Val| value.as_sizer().map(|sizer| *sizer.size().inner());
     match (a.get_type().kind(), b.get_type().kind()) {
         (Kind::List, Kind::List) | (Kind::Map, Kind::Map) if size(a) != size(b) => Ok(false),

@@ -4,6 +4,7 @@
 
 mod expected;
 mod lexer;
+mod stand_in;
 mod syntax;
 
 use std::{collections::HashSet, fmt};
@@ -17,6 +18,7 @@ use serde_json::{Value, value::RawValue};
 
 pub use expected::{mismatch, plain_words};
 pub use lexer::{Elements, SyntaxError, find_text, split_list};
+pub use stand_in::stand_in;
 pub use syntax::{place, syntax_error};
 
 /// A text that does not fit its schema: where (JSON pointer, RFC 6901) and what was expected there.

@@ -32,9 +32,9 @@ const PRODUCT: &str = "rollcall.product.upserted.v1";
 
 /// A format of one line an event: `id type sequence data`. The header `key` must be `good`.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     /// `boom` makes the mapping panic until it is fixed.
-    fixed: AtomicBool,
+    pub(super) fixed: AtomicBool,
     /// Whether it says of itself that it may take long.
     slow: AtomicBool,
     /// Where it was last mapped.
@@ -103,13 +103,13 @@ pub(super) fn product(id: &str, sequence: u64) -> MappedEvent {
     }
 }
 
-type PlanRow = (Delivery, Verdict, Vec<Part>);
+pub(super) type PlanRow = (Delivery, Verdict, Vec<Part>);
 
 #[derive(Default)]
-struct Fake {
-    rows: Mutex<BTreeMap<DeliveryId, PlanRow>>,
+pub(super) struct Fake {
+    pub(super) rows: Mutex<BTreeMap<DeliveryId, PlanRow>>,
     rejected: Mutex<Vec<&'static str>>,
-    asked: Mutex<Vec<Durability>>,
+    pub(super) asked: Mutex<Vec<Durability>>,
     personal: Mutex<Vec<Personal>>,
     keep_fails: AtomicBool,
     settle_fails: AtomicBool,
@@ -239,10 +239,10 @@ impl Inbox for Fake {
 }
 
 /// A log that can refuse, and that can be held up.
-struct Gate {
-    log: Log,
-    batches: AtomicUsize,
-    refuses: AtomicBool,
+pub(super) struct Gate {
+    pub(super) log: Log,
+    pub(super) batches: AtomicUsize,
+    pub(super) refuses: AtomicBool,
     open: Semaphore,
     reached: Notify,
 }
@@ -264,9 +264,9 @@ impl Append for Gate {
 }
 
 pub(super) struct Setup {
-    inbox: Arc<Fake>,
-    log: Arc<Gate>,
-    hook: Arc<Lines>,
+    pub(super) inbox: Arc<Fake>,
+    pub(super) log: Arc<Gate>,
+    pub(super) hook: Arc<Lines>,
     pub(super) receiver: Receiver,
     retired: Arc<AtomicBool>,
 }
@@ -331,36 +331,6 @@ impl Setup {
     }
     pub(super) fn head(&self) -> u64 {
         self.log.log.head().borrow().position.0
-    }
-    pub(super) fn refuse(&self, refuses: bool) {
-        self.log.refuses.store(refuses, Ordering::Relaxed);
-    }
-    /// How often something was handed to the log.
-    pub(super) fn batches(&self) -> usize {
-        self.log.batches.load(Ordering::Relaxed)
-    }
-    /// What the log has, each as its type and what is told of it.
-    pub(super) async fn log(&self) -> Vec<String> {
-        let records =
-            self.log.log.page(Position(0), usize::MAX, &rollcall_eventlog::Filter::default()).await.unwrap().0;
-        records.iter().map(|record| format!("{} {}", record.event.subject, record.event.kind)).collect()
-    }
-    /// Sets a delivery back to where a crash leaves one of which the note was lost.
-    pub(super) fn lose_the_note(&self, id: &DeliveryId) {
-        let mut rows = self.inbox.rows.lock().unwrap();
-        let (_, verdict, parts) = rows.get_mut(id).unwrap();
-        *verdict = Verdict::Pending;
-        parts.iter_mut().for_each(|part| part.state = PartState::Pending);
-    }
-    pub(super) fn fix_the_mapping(&self) {
-        self.hook.fixed.store(true, Ordering::Relaxed);
-    }
-    pub(super) fn rejected(&self) -> DeliveryId {
-        let rows = self.inbox.rows.lock().unwrap();
-        rows.iter().find(|(_, (_, verdict, _))| *verdict == Verdict::Rejected).unwrap().0.clone()
-    }
-    pub(super) fn durabilities(&self) -> Vec<Durability> {
-        self.inbox.asked.lock().unwrap().clone()
     }
 }
 

@@ -1,15 +1,50 @@
 //! Deliveries of senders that give their events no ids: what comes again is told from what is said anew.
 
-use rollcall_events::Order;
+use std::sync::atomic::Ordering;
+
+use rollcall_eventlog::{Filter, Tail};
+use rollcall_events::{Order, Position};
 
 use super::deliveries::{Setup, call, outcomes, setup, setup_ordered};
 use crate::{
     connector::ProblemType,
-    delivery::{DeliveryId, Durability, ReceiveError},
+    delivery::{DeliveryId, Durability, PartState, ReceiveError, Verdict},
 };
 
 const ON: &str = "- rollcall.package.product.mapped.v1 1 {\"package\":\"p\",\"product\":\"DB\"}";
 const OFF: &str = "- rollcall.package.product.unmapped.v1 1 {\"package\":\"p\",\"product\":\"DB\"}";
+
+impl Setup {
+    fn refuse(&self, refuses: bool) {
+        self.log.refuses.store(refuses, Ordering::Relaxed);
+    }
+    /// How often something was handed to the log.
+    fn batches(&self) -> usize {
+        self.log.batches.load(Ordering::Relaxed)
+    }
+    /// What the log has, each as its type and what is told of it.
+    async fn log(&self) -> Vec<String> {
+        let records = self.log.log.page(Position(0), usize::MAX, &Filter::default()).await.unwrap().0;
+        records.iter().map(|record| format!("{} {}", record.event.subject, record.event.kind)).collect()
+    }
+    /// Sets a delivery back to where a crash leaves one of which the note was lost.
+    fn lose_the_note(&self, id: &DeliveryId) {
+        let mut rows = self.inbox.rows.lock().unwrap();
+        let (_, verdict, parts) = rows.get_mut(id).unwrap();
+        *verdict = Verdict::Pending;
+        parts.iter_mut().for_each(|part| part.state = PartState::Pending);
+    }
+    fn fix_the_mapping(&self) {
+        self.hook.fixed.store(true, Ordering::Relaxed);
+    }
+    fn rejected(&self) -> DeliveryId {
+        let rows = self.inbox.rows.lock().unwrap();
+        rows.iter().find(|(_, (_, verdict, _))| *verdict == Verdict::Rejected).unwrap().0.clone()
+    }
+    fn durabilities(&self) -> Vec<Durability> {
+        self.inbox.asked.lock().unwrap().clone()
+    }
+}
 
 /// What a body came to, in words.
 async fn post(setup: &Setup, body: &str) -> (DeliveryId, Vec<String>) {
