@@ -98,7 +98,8 @@ impl Roster {
             return Err(RefusalKind::Unknown.because(format!("there is no user `{}`", data.user)));
         };
         let user = self.user_of(person);
-        if user != person {
+        // A rule gives it to the person whose source asks for it, whoever that is besides.
+        if user != person && data.rule.is_none() {
             return Err(RefusalKind::Invalid.because(format!(
                 "{} was linked and is user {} now; give the name to that one",
                 data.user,

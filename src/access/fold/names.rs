@@ -130,7 +130,7 @@ impl Roster {
     }
 
     /// Says what the user of a person is called, where that is something else than `before`. Of several persons' names it has the
-    /// one that somebody gave it; else that of a person who is called as its source asks, of an authoritative source before
+    /// one that somebody said, or gave to one of them; else that of a person who is called as its source asks, of an authoritative source before
     /// others, of the oldest of these. Whatever ends later changes nothing of that.
     pub(super) fn name_user(&mut self, cx: &mut FoldContext<'_>, person: u32, before: &str) {
         let user = self.user_of(person);
@@ -138,7 +138,7 @@ impl Roster {
         let rank = |person: &&u32| {
             let (is_given, is_other) =
                 (facts.given_names.contains_key(*person), facts.names_not_in_effect.contains_key(*person));
-            (!is_given, is_other, !self.is_authoritative(**person))
+            (!facts.named_after.contains_key(*person), !is_given, is_other, !self.is_authoritative(**person))
         };
         match self.index.linked.get(&user).and_then(|set| set.iter().min_by_key(rank)).copied() {
             Some(first) if first != user => self.facts.called_as.insert(user, first),
@@ -174,18 +174,46 @@ impl Roster {
         }
     }
 
+    /// Of a user's persons the one that has a name which the user is given: whose it is or was, so that it passes from none of them
+    /// to another; else who asks for it; else the one that is named.
+    fn receiver(&self, person: u32, name: u32) -> u32 {
+        let (user, wanted) = (self.user_of(person), self.facts.user_names.id(name));
+        let owner = self.facts.user_names.get(name).copied().filter(|owner| *owner != NONE);
+        let asks = || {
+            let persons = self.persons_of(UserIx(user)).iter().copied();
+            persons.filter(|one| self.facts.is_live(*one)).find(|one| self.wanted_name(*one) == Some(wanted))
+        };
+        owner.filter(|owner| self.user_of(*owner) == user).or_else(asks).unwrap_or(person)
+    }
+
+    /// Somebody says that a user of several persons is called as this one of them is. Whether that is new.
+    fn name_after(&mut self, person: u32) -> bool {
+        let Some(persons) = self.index.linked.get(&self.user_of(person)).cloned() else { return false };
+        let others = persons.into_iter().filter(|one| *one != person);
+        let was_other = others.filter(|one| self.facts.named_after.remove(one).is_some()).count() > 0;
+        self.facts.named_after.insert(person, ()).is_none() || was_other
+    }
+
     /// A user is called so from now on; whoever was called so takes the name that its source asks for, or the nearest.
     pub(super) fn give_name(&mut self, cx: &mut FoldContext<'_>, data: &body::UserName) -> Effect {
         let Some(person) = self.person_of(data.user.as_str()) else {
             return Effect::Refused(format!("there is no user `{}`", data.user));
         };
         let name = self.intern_user_name(&data.username);
+        let person = self.receiver(person, name);
+        let before = self.called(person);
+        let is_new = data.rule.is_none() && self.name_after(person);
         let called = self.facts.persons.get(person).map_or(NONE, |row| row.name);
         if called == name && self.facts.user_names.get(name) == Some(&person) {
-            return Effect::NoChange;
+            if !is_new {
+                return Effect::NoChange;
+            }
+            // A command was about it.
+            self.facts.name_holders.update(name, |_| ());
+            self.name_user(cx, person, &before);
+            return cx.applied("username");
         }
         let asked = self.wanted_name(person).map(str::to_owned);
-        let before = self.called(person);
         let holder = self.take_from_holder(name, person).filter(|holder| *holder != person);
         // Whoever has to leave it is told first, so that no two are ever called the same.
         if let Some(holder) =

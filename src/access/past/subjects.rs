@@ -202,20 +202,34 @@ impl SubjectCollector<'_> {
             for account in facts.ever_named(Field::PersonAccount, person, row.account) {
                 self.visit_account(account)?;
             }
-            for link in self.roster.index.person_links.get(&person).into_iter().flatten() {
-                let Some(pair) = facts.links.get(*link as usize) else { continue };
-                if let (Some(a), Some(b)) =
-                    (self.roster.source_person(pair.left), self.roster.source_person(pair.right))
-                {
-                    self.add_local(
-                        Link { persons: [a, b], rule: None, author: None, made_with: None, given_since: None }
-                            .subject(),
-                    )?;
-                }
-                queue.extend([pair.left, pair.right]);
-            }
+            queue.extend(self.add_links_of(person)?);
         }
         Ok(())
+    }
+
+    /// The links that a person ever had, and with whom.
+    fn add_links_of(&mut self, person: u32) -> Result<Vec<u32>, GivenUp> {
+        let mut others = Vec::new();
+        for link in self.roster.index.person_links.get(&person).into_iter().flatten() {
+            let Some(pair) = self.roster.facts.links.get(*link as usize) else { continue };
+            if let (Some(a), Some(b)) = (self.roster.source_person(pair.left), self.roster.source_person(pair.right)) {
+                let link = Link { persons: [a, b], rule: None, author: None, made_with: None, given_since: None };
+                self.add_local(link.subject())?;
+            }
+            others.extend([pair.left, pair.right].into_iter().filter(|one| *one != person));
+        }
+        Ok(others)
+    }
+
+    /// Everybody with whom some were ever one user: which of a user's persons has a name that the user was given depends on them.
+    fn ever_one_with(&mut self, mut queue: Vec<u32>) -> Result<BTreeSet<u32>, GivenUp> {
+        let mut all = BTreeSet::new();
+        while let Some(person) = queue.pop() {
+            if all.insert(person) {
+                queue.extend(self.add_links_of(person)?);
+            }
+        }
+        Ok(all)
     }
 
     /// A person's own events, and those of whoever had the names that it might have had: `x~source` is somebody who asked
@@ -235,6 +249,8 @@ impl SubjectCollector<'_> {
                 for name in std::iter::once(name).chain(shorter) {
                     if facts.name_holders.contains_key(&name) {
                         self.add_local(username_subject(facts.user_names.id(name)))?;
+                        let rivals = self.ever_asked_for(name).collect();
+                        queue.extend(self.ever_one_with(rivals)?);
                     }
                     queue.extend(self.ever_asked_for(name));
                 }

@@ -1,6 +1,6 @@
 //! Who has a claim to a user name that somebody else has or had, and what would settle it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, body::UserName};
@@ -50,7 +50,9 @@ impl Roster {
     pub fn due_names(&self, from: u32, rows: u32, now: DateTime<Utc>) -> (Vec<Body>, Option<u32>) {
         let mut waiting = self.facts.names_not_in_effect.range(from..).map(|(person, _)| *person);
         let due = waiting.by_ref().take(rows as usize);
-        let due = due.filter_map(|person| Some((!self.is_authoritative(person), self.due_name(person, now)?)));
+        let mut firsts = HashMap::new();
+        let due =
+            due.filter_map(|person| Some((!self.is_authoritative(person), self.due_name(person, now, &mut firsts)?)));
         // Whoever else waits for one of these has no claim to it when it has passed: so an authoritative source comes first.
         let mut due: Vec<(bool, Body)> = due.collect();
         due.sort_by_key(|(later, _)| *later);
@@ -59,8 +61,8 @@ impl Roster {
         (due, waiting.next())
     }
 
-    fn due_name(&self, person: u32, now: DateTime<Utc>) -> Option<Body> {
-        let (claim, name) = self.name_claim(person)?;
+    fn due_name(&self, person: u32, now: DateTime<Utc>, firsts: &mut HashMap<u32, Option<u32>>) -> Option<Body> {
+        let (claim, name) = self.name_claim(person, firsts)?;
         let rule = claim.rule()?;
         let given = Body::UserNameGiven(UserName {
             username: self.facts.user_names.id(name).to_owned(),
@@ -86,22 +88,22 @@ impl Roster {
         all
     }
 
+    /// Whoever may have a freed name first: who asked first, of an authoritative source before others.
+    fn first_asker(&self, name: u32) -> Option<u32> {
+        let first = |one: &u32| (!self.is_authoritative(*one), self.facts.persons.get(*one).map(|row| row.first), *one);
+        self.who_wait_for(name).filter(|one| self.facts.is_live(*one)).min_by_key(first)
+    }
+
     /// By what right a person asks for a name that it does not have, and which. Nothing where it does not ask for another's,
-    /// or cannot use it: it is inactive, or one of the younger persons of a user.
-    pub(crate) fn name_claim(&self, person: u32) -> Option<(NameClaim, u32)> {
+    /// or cannot use it, as it is inactive. `firsts`: of freed names who has it first, as far as it was looked for.
+    fn name_claim(&self, person: u32, firsts: &mut HashMap<u32, Option<u32>>) -> Option<(NameClaim, u32)> {
         let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
-        if !self.facts.is_live(person) || self.user_of(person) != person {
+        if !self.facts.is_live(person) {
             return None;
         }
         let holder = *self.facts.user_names.get(name)?;
         if holder == NONE {
-            let first = self.facts.names_not_in_effect.iter().filter_map(|(other, why)| {
-                let asks = *why == NameNotInEffect::Taken(name) && self.facts.is_live(*other);
-                asks.then(|| {
-                    (!self.is_authoritative(*other), self.facts.persons.get(*other).map(|row| row.first), *other)
-                })
-            });
-            let is_first = first.min().is_some_and(|(.., first)| first == person);
+            let is_first = *firsts.entry(name).or_insert_with(|| self.first_asker(name)) == Some(person);
             return Some((if is_first { NameClaim::Freed } else { NameClaim::None }, name));
         }
         let theirs = self.persons_of(UserIx(self.user_of(holder)));
@@ -134,7 +136,14 @@ impl Roster {
     pub(crate) fn name_remedy(&self, person: u32) -> Option<String> {
         let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
         let holder = *self.facts.user_names.get(name)?;
-        let claim = self.name_claim(person).map_or(NameClaim::None, |(claim, _)| claim);
+        if holder == NONE {
+            let whom = "whoever asked for it first, of an authoritative source before others";
+            return Some(match self.facts.is_live(person) {
+                true => format!("it is given in a moment to {whom}"),
+                false => "it is given to whoever asks for it and may sign in".to_owned(),
+            });
+        }
+        let claim = self.name_claim(person, &mut HashMap::new()).map_or(NameClaim::None, |(claim, _)| claim);
         let (me, theirs, name) = (self.as_typed(person), self.as_typed(holder), self.facts.user_names.id(name));
         let source = |person: u32| self.source_text(self.facts.persons.names.space(person));
         // Who has it now is called otherwise first, where somebody could take the one for the other.
@@ -154,7 +163,6 @@ impl Roster {
                 format!("{rename}, as soon as {ends}; the images that were pushed below {name}/ pass with the name")
             }
             NameClaim::Authoritative | NameClaim::Moved => format!("it passes by itself as soon as {ends}"),
-            NameClaim::Freed => "it is given in a moment".to_owned(),
             NameClaim::MadeAgain => {
                 let gone = self.perhaps_made_again(person);
                 let ways = gone.iter().map(|one| format!("`rollcall users link {} {me}`", self.as_typed(*one)));
@@ -166,11 +174,11 @@ impl Roster {
                 source(holder),
                 source(person)
             ),
-            NameClaim::None if !could_be_holder => format!(
+            NameClaim::None | NameClaim::Freed if !could_be_holder => format!(
                 "give the name to this one ({rename}, as soon as {ends}), or have source {} state another user name",
                 source(person)
             ),
-            NameClaim::None => format!(
+            NameClaim::None | NameClaim::Freed => format!(
                 "link the two if they are one (`rollcall users link {theirs} {me}`), give the name to this one ({rename}, as soon as {ends}), or have source {} state another user name",
                 source(person)
             ),

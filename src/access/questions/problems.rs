@@ -447,8 +447,7 @@ impl Roster {
         let remedy = match why {
             // Somebody decided it.
             NameProblem::Overruled => return None,
-            NameProblem::Taken(..) => self.name_remedy(ix)?,
-            NameProblem::Freed => "it is given in a moment".to_owned(),
+            NameProblem::Taken(..) | NameProblem::Freed => self.name_remedy(ix)?,
             NameProblem::Unusable(_) => format!("have source {source} state a user name that can be used"),
         };
         let remedy = format!("{remedy}; until then the person signs in as {called}");

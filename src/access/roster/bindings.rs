@@ -43,6 +43,11 @@ impl Binding {
     pub(crate) fn runs(&self, now: i64) -> bool {
         self.register.stands() && self.starts <= now && now < self.ends
     }
+
+    /// Not taken away, and of the same role for at least as long.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.register.stands() && self.role == other.role && self.starts <= other.starts && other.ends <= self.ends
+    }
 }
 
 impl Roster {

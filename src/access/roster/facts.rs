@@ -483,6 +483,8 @@ pub(crate) struct Facts {
     pub(crate) name_holders: SortedMap<u32, Vec<u32>>,
     /// Names that persons were given and their sources do not ask for.
     pub(crate) given_names: SortedMap<u32, u32>,
+    /// Persons of users of several as whom somebody said that their user is called.
+    pub(crate) named_after: SortedMap<u32, ()>,
     /// Of users of several persons who are not called as the oldest of them: the one that they are called as.
     pub(crate) called_as: SortedMap<u32, u32>,
     /// Of persons whose name is not the one that their source asks for: which that is, and why.
@@ -542,6 +544,7 @@ impl Facts {
             user_names: Table::default(),
             name_holders: SortedMap::default(),
             given_names: SortedMap::default(),
+            named_after: SortedMap::default(),
             called_as: SortedMap::default(),
             names_not_in_effect: SortedMap::default(),
             projects: Pages::default(),

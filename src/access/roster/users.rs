@@ -329,11 +329,20 @@ impl Roster {
 
     /// The users of whom a person asks for this name, in its canonical form, and has it not.
     pub fn askers_of(&self, name: &str) -> impl Iterator<Item = UserIx> {
-        let asked = self.facts.user_names.find(0, name);
-        let waiting = self.facts.names_not_in_effect.iter();
-        let of = waiting.filter(move |(_, why)| asked.is_some_and(|name| **why == NameNotInEffect::Taken(name)));
-        of.filter(|(person, _)| self.asked_name(**person).is_some() && self.facts.is_live(**person))
-            .map(|(person, _)| UserIx(self.user_of(*person)))
+        let of = self.facts.user_names.find(0, name).into_iter().flat_map(|name| self.who_wait_for(name));
+        of.filter(|person| self.asked_name(*person).is_some() && self.facts.is_live(*person))
+            .map(|person| UserIx(self.user_of(person)))
+    }
+
+    /// The persons whose sources ask for a name that was another's when they did.
+    pub(crate) fn who_wait_for(&self, name: u32) -> impl Iterator<Item = u32> {
+        let text = self.facts.user_names.id(name);
+        let sources = (0..self.facts.sources.len()).filter_map(|source| u16::try_from(source).ok());
+        let asking = sources.flat_map(move |source| {
+            self.index.asked_names.range((source, text.to_owned(), 0)..=(source, text.to_owned(), u32::MAX))
+        });
+        let waits = move |one: &u32| self.facts.names_not_in_effect.get(one) == Some(&NameNotInEffect::Taken(name));
+        asking.map(|((.., one), ())| *one).filter(waits)
     }
 
     /// A person as its source knows it.

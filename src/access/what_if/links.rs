@@ -19,11 +19,14 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{NONE, Owner, Secret, SecretUse},
+        facts::{Field, Holder, NONE, Owner, Secret, SecretUse},
         handles::{Place, Principal, ProfileKind, UserIx},
     },
     what_if::{preview::NamedScope, standing::SIGN_IN},
 };
+
+/// How many links are told of by which two stay one user.
+const MAX_LINKS_TOLD: usize = 10;
 
 /// A role that a person has on a scope, or has no more; or that it can sign in no more, told of the root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +53,8 @@ pub enum LinkNoteKind {
     Stays,
     /// A secret or invitation was made while they were linked: whose it is nobody knows, and it signs nobody in any more.
     Ends,
+    /// They stay one user by other links.
+    StaysOne,
     /// Somebody said before that they are two, or others who would be one with them.
     Parted,
     /// A rule takes them for one and does not link them, as that would join others whom somebody parted, or two people of one
@@ -214,9 +219,36 @@ impl Roster {
         Some(LinkNote { kind: LinkNoteKind::SaidOfAnother, person: self.person_key(one), text, event: None })
     }
 
+    /// That two whose link ends stay one user, and by which links.
+    fn note_of_still_one(&self, before: &Self, persons: &[SourcePerson; 2]) -> Option<LinkNote> {
+        let [one, two] = persons.each_ref().map(|one| self.person_named(one));
+        let (one, two) = (one?, two?);
+        if !before.is_linked(persons) || self.user_of(one) != self.user_of(two) {
+            return None;
+        }
+        let mut links = self.links_of(UserIx(self.user_of(one))).map(|link| link.persons.join(" "));
+        let told: Vec<String> = links.by_ref().take(MAX_LINKS_TOLD).collect();
+        let more = match links.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!("stays one user with {}, by the links {}{more}", self.person_key(two), told.join(", "));
+        Some(LinkNote { kind: LinkNoteKind::StaysOne, person: self.person_key(one), text, event: None })
+    }
+
+    /// The name that a person was given since then.
+    fn name_given_since(&self, person: u32, since: Position) -> Option<&str> {
+        let given = *self.facts.given_names.get(&person)?;
+        let left = self.facts.formers.get(&(Field::PersonName, person)).into_iter().flatten().map(|former| former.left);
+        left.max().filter(|at| *at > since).map(|_| self.facts.user_names.id(given))
+    }
+
     /// What two persons were given since they were linked, and with whom it stays when they part.
     fn notes_of_parting(&self, after: &Self, link: &Link, now: DateTime<Utc>) -> Vec<LinkNote> {
-        let Some((since, sides)) = self.parting(&link.persons) else { return Vec::new() };
+        let Some((since, sides)) = self.parting(&link.persons) else {
+            return after.note_of_still_one(self, &link.persons).into_iter().collect();
+        };
+        let given_to = link.given_since.as_ref().and_then(|whose| self.person_named(whose));
         let given_since = link.given_since.as_ref().map(|whose| format!("{}/{}", whose.source, whose.person));
         let given_since = given_since.map(|key| {
             let called = after.user_by_id(&key).map(|user| after.user_name(user).to_owned()).unwrap_or_default();
@@ -228,15 +260,26 @@ impl Roster {
                 let (key, name) = (after.person_key(*person), after.user_name(UserIx(after.user_of(*person))));
                 let (roles, places) = self.given_since(*person, since, now);
                 let roles = roles.into_iter().filter_map(|ix| after.facts.bindings.get(ix)?.as_ref());
-                let roles = roles
-                    .map(|row| (row.register.stands(), format!("role {} on {}", row.role, self.scope_name(row.on))));
+                let roles = roles.map(|row| {
+                    let has =
+                        |ix: &u32| after.facts.bindings.get(*ix).and_then(Option::as_ref).filter(|has| has.covers(row));
+                    let theirs = given_to.map(|to| (Holder::Person(to), row.on));
+                    let theirs =
+                        theirs.and_then(|key| after.index.holder_scope_bindings.get(&key)).into_iter().flatten();
+                    let is_had = theirs.filter_map(has).next().is_some();
+                    (row.register.stands(), is_had, format!("role {} on {}", row.role, self.scope_name(row.on)))
+                });
                 let places = places.into_iter().filter_map(|ix| after.facts.members.get(ix as usize));
-                let places = places
-                    .map(|row| (row.register.stands(), format!("the place in group {}", self.group_key(row.group))));
-                for (stands, what) in roles.chain(places) {
+                let places = places.map(|row| {
+                    (row.register.stands(), true, format!("the place in group {}", self.group_key(row.group)))
+                });
+                let name_given = self.name_given_since(*person, since);
+                let name_given = name_given.map(|name| (true, true, format!("the name {name}")));
+                for (stands, is_had, what) in roles.chain(places).chain(name_given) {
                     // What is given to the other one with it is not there any more.
                     let (person, name) = match given_since.as_ref().filter(|_| !stands) {
-                        Some((other, called)) => (other.clone(), format!("goes to {called}")),
+                        Some((other, called)) if is_had => (other.clone(), format!("goes to {called}")),
+                        Some((other, called)) => (other.clone(), format!("ends, as {called} has it for another time")),
                         None if stands => (key.clone(), format!("stays with {name}")),
                         None => continue,
                     };
@@ -254,7 +297,6 @@ impl Roster {
             let id = self.facts.secrets.id(ix);
             if let Some(kept) = after.secret_row(ix).filter(|row| after.is_of_one_user(row)) {
                 if row.issued > since
-                    && !row.made_for.is_empty()
                     && let Owner::Person(owner) = kept.owner
                 {
                     let name = after.user_name(UserIx(after.user_of(owner)));

@@ -5,6 +5,7 @@ mod apart;
 mod joins;
 mod links;
 mod parting;
+mod within;
 
 use proptest::prelude::*;
 use rollcall_events::{
