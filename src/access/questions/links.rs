@@ -1,6 +1,6 @@
 //! Which persons are to be one user by a rule, and the commands that make them so.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -13,7 +13,7 @@ use crate::{
     questions::apart::{Apart, KeptApart, LeftOut},
     roster::{
         Roster,
-        facts::{Holder, NONE, instant},
+        facts::{Holder, NONE, instant, micros},
         handles::UserIx,
     },
 };
@@ -203,16 +203,19 @@ impl Roster {
     }
 
     /// The links that a source's word made and that it does not say any more, as commands that end them. Of whoever is gone it
-    /// says nothing any more, so that those stay.
+    /// says nothing any more, so that those stay, unless it says by now that it was another of its persons.
     #[must_use]
     pub fn links_over(&self, from: u32, rows: u32) -> (Vec<Body>, Option<u32>) {
         let mut made = self.facts.rule_links.range(from..);
+        let names = &self.facts.persons.names;
         let over = made.by_ref().take(rows as usize).filter_map(|(ix, person)| {
             let pair = self.facts.links.get(*ix as usize).filter(|pair| pair.register.stands())?;
             let other = if pair.left == *person { pair.right } else { pair.left };
-            let there = self.stands(*person);
+            let is_another =
+                |one: &u32| names.space(*one) == names.space(*person) && self.stands(*one) && self.says(*one, other);
+            let of_another = || self.index.said_to_be.get(&other).into_iter().flatten().any(is_another);
             // Of whoever is gone nothing is said any more, and cleaning up must not take what the user was given.
-            if !there || !self.stands(other) || self.says(*person, other) {
+            if !self.stands(*person) || self.says(*person, other) || !(self.stands(other) || of_another()) {
                 return None;
             }
             let persons = [self.source_person(*person)?, self.source_person(other)?];
@@ -405,7 +408,8 @@ impl Roster {
     }
 
     /// What two persons were given by hand since they were linked that would not stay with one of them when they part, as
-    /// commands that give it to that one. What it has already, and what cannot be given any more, stays where it is.
+    /// commands that give it to that one. Of what it has already it has the wider window, where the two meet, and the other one
+    /// nothing. What cannot be given any more stays where it is.
     #[must_use]
     pub fn moved_when_parted(
         &self,
@@ -417,18 +421,46 @@ impl Roster {
         let Some((since, sides)) = self.parting(persons) else { return Vec::new() };
         let Some(to) = self.person_named(to) else { return Vec::new() };
         let others = sides.iter().filter(|side| !side.contains(&to)).flatten();
-        let (mut given, mut taken, mut subjects) = (Vec::new(), Vec::new(), BTreeSet::new());
+        // By what it is: whether there is something to give, and what is taken for it, of several persons.
+        let mut moves = BTreeMap::<String, (Body, bool, Vec<Body>)>::new();
         for from in others {
             let (roles, places) = self.given_since(*from, since, now);
-            let moves = roles.into_iter().filter_map(|ix| self.moved_role(ix, to, giver, now));
-            for (set, removed) in moves.chain(places.into_iter().filter_map(|ix| self.moved_place(ix, to, giver))) {
-                if self.check_command(&set, now).is_ok() && subjects.insert(set.subject()) {
-                    given.push(set);
-                    taken.push(removed);
+            for (set, removed) in roles.into_iter().filter_map(|ix| self.moved_role(ix, to, giver, now)) {
+                let subject = Body::BindingSet(set.clone()).subject();
+                let had = self.binding_of(&subject).map(|has| body::Binding {
+                    starts: has.starts,
+                    ends: has.ends,
+                    ..set.clone()
+                });
+                let had = had.filter(|had| had.ends.is_none_or(|ends| now < ends));
+                let (all, is_more, taken) = moves.entry(subject).or_insert_with(|| {
+                    let is_more = had.is_none();
+                    (Body::BindingSet(had.unwrap_or_else(|| set.clone())), is_more, Vec::new())
+                });
+                if let Body::BindingSet(all) = all {
+                    *is_more |= widen(all, &set);
                 }
+                taken.push(removed);
+            }
+            for (set, removed) in places.into_iter().filter_map(|ix| self.moved_place(ix, to, giver)) {
+                moves.entry(set.subject()).or_insert_with(|| (set, true, Vec::new())).2.push(removed);
             }
         }
+        let (mut given, mut taken) = (Vec::new(), Vec::new());
+        for (set, is_more, removed) in moves.into_values() {
+            if is_more && self.check_command(&set, now).is_err() {
+                continue;
+            }
+            given.extend(is_more.then_some(set));
+            taken.extend(removed);
+        }
         given.into_iter().chain(taken).collect()
+    }
+
+    /// Whether two persons who are linked would be two users without that link.
+    #[must_use]
+    pub fn would_part(&self, persons: &[SourcePerson; 2]) -> bool {
+        self.parting(persons).is_some()
     }
 
     /// What ending a link would part: where the two were linked, and the persons of each side; nothing where they stay one by
@@ -457,7 +489,7 @@ impl Roster {
         (roles.filter(is_newer).collect(), places.filter(is_newer_place).collect())
     }
 
-    fn moved_role(&self, ix: u32, to: u32, giver: &LinkGiver, now: DateTime<Utc>) -> Option<(Body, Body)> {
+    fn moved_role(&self, ix: u32, to: u32, giver: &LinkGiver, now: DateTime<Utc>) -> Option<(body::Binding, Body)> {
         let row = self.facts.bindings.get(ix)?.as_ref()?;
         let in_force = row.register.stands() && now.timestamp_micros() < row.ends;
         let author = giver.author.clone().unwrap_or_else(Author::operator);
@@ -470,11 +502,6 @@ impl Roster {
             ends: instant(row.ends),
             made_with: giver.made_with.clone(),
         };
-        let set = Body::BindingSet(set);
-        let over = |ends: Option<DateTime<Utc>>| ends.is_some_and(|ends| ends <= now);
-        if self.binding_of(&set.subject()).is_some_and(|has| !over(has.ends)) {
-            return None;
-        }
         let removed = body::BindingRef {
             principal: self.event_holder(row.holder)?,
             role: row.role.clone(),
@@ -517,4 +544,15 @@ impl Roster {
         let pair = self.index.link.get(&(a.min(b), a.max(b)));
         pair.and_then(|ix| self.facts.links.get(*ix as usize)).is_some_and(|pair| pair.register.stands())
     }
+}
+
+/// Widens the window of a role by that of another, where the two meet: a role has one. Whether that is more.
+fn widen(role: &mut body::Binding, by: &body::Binding) -> bool {
+    let window = |one: &body::Binding| (micros(one.starts, i64::MIN), micros(one.ends, i64::MAX));
+    let ((starts, ends), (from, until)) = (window(role), window(by));
+    if until < starts || ends < from || (starts <= from && until <= ends) {
+        return false;
+    }
+    (role.starts, role.ends) = (instant(starts.min(from)), instant(ends.max(until)));
+    true
 }

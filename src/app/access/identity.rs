@@ -113,7 +113,8 @@ pub struct PersonChangeShown {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LinkNoteShown {
     /// `called`: what the user is called. `several_of_one_source`: several persons of one source would be one user. `stays`:
-    /// what was given since two were linked stays with one of them. `ends`: a secret that was made since then ends. `parted`:
+    /// what was given since two were linked stays with one of them. `ends`: a secret that was made since then ends. `stays_one`:
+    /// the two stay one user by other links. `parted`:
     /// somebody said before that they are two. `left_out`: whom a rule takes for one and does not link, as that would join others
     /// whom somebody parted, or two people of one source. `said_of_another`: a source says now of somebody what it, or another one, says
     /// or said of somebody else. `wakes`: a secret or invitation signs in again by it.
@@ -136,7 +137,8 @@ pub struct LinkPlanShown {
     pub plan: String,
     /// The persons, two by two.
     pub links: Vec<LinkPlanned>,
-    /// Those of them whom the rule takes for one and is not to link, now or later.
+    /// Those who are two people for every rule, now and later: whom the rule takes for one and is not to link, or who are parted
+    /// and are not linked.
     #[serde(default)]
     pub excepted: Vec<LinkPlanned>,
     /// What else should be known, at most 1000 of it.
@@ -252,11 +254,11 @@ fn shown(roster: &Roster, request: &LinkRequest, plan: &LinkPlan, left: u64) -> 
         let persons = link.persons.each_ref().map(key);
         LinkPlanned { names: persons.each_ref().map(called), persons }
     };
-    let is_by_rule = request.rule.is_some();
+    let is_linked = |link: &Link| roster.is_linked(&link.persons);
     let (mut links, mut excepted) = (Vec::new(), Vec::new());
     for body in &plan.commands {
         match body {
-            Body::IdentityUnlinked(link) if is_by_rule => excepted.push(pair(link)),
+            Body::IdentityUnlinked(link) if !is_linked(link) => excepted.push(pair(link)),
             Body::IdentityLinked(link) | Body::IdentityUnlinked(link) => links.push(pair(link)),
             _ => {}
         }

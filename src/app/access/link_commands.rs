@@ -87,6 +87,9 @@ fn parting(
     if given_since.is_some() && !roster.is_linked(&persons) {
         return Err(invalid("/given_since", "nothing: the two are not linked"));
     }
+    if given_since.is_some() && !roster.would_part(&persons) {
+        return Err(invalid("/given_since", "nothing: they stay one user by other links"));
+    }
     if let Some(whose) = &given_since
         && roster.user_by_id(&key(whose)) != persons.first().and_then(|one| roster.user_by_id(&key(one)))
     {
@@ -385,6 +388,37 @@ mod tests {
         let all = ["unlinked.v1 link/new%2Fada1/new%2Fada3", "linked.v1 link/new%2Fada1/new%2Fada2"];
         let except = request("made_again", "new", None, vec!["new/ada3".to_owned()]);
         assert_eq!(commands(&roster, &except), Ok(all.map(|one| format!("rollcall.identity.{one}")).to_vec()));
+    }
+
+    #[test]
+    fn nothing_is_given_to_one_of_two_who_stay_one_user_by_other_links() {
+        let mut roster = Roster::new(LogId([7; 8]));
+        for id in ["old/1", "old/2", "new/1"] {
+            person(&mut roster, id, None);
+        }
+        let link = |one_id: &str, other: &str| Link {
+            persons: [one(one_id), one(other)],
+            rule: None,
+            author: None,
+            made_with: None,
+            given_since: None,
+        };
+        for (a, b) in [("old/1", "old/2"), ("old/2", "new/1"), ("new/1", "old/1")] {
+            say(&mut roster, "local", &Body::IdentityLinked(link(a, b)));
+        }
+        let unlink = |given_since: Option<&str>| LinkRequest {
+            change: LinkChange::Unlink,
+            persons: Some(["old/1".to_owned(), "new/1".to_owned()]),
+            rule: None,
+            source: None,
+            given_since: given_since.map(str::to_owned),
+            ..request("", "", None, Vec::new())
+        };
+        let why = commands(&roster, &unlink(Some("old/1"))).unwrap_err();
+        assert!(why.contains("they stay one user by other links"), "{why}");
+        assert_eq!(commands(&roster, &unlink(None)).unwrap().len(), 1);
+        say(&mut roster, "local", &Body::IdentityUnlinked(link("old/2", "new/1")));
+        assert_eq!(commands(&roster, &unlink(Some("old/1"))).unwrap().len(), 1);
     }
 
     #[test]

@@ -375,7 +375,7 @@ fn who_is_excepted_from_a_rule_by_name_stays_two_people_and_whoever_is_parted_ke
     }
     let except = [&rule[..], &["--except", "kim"]].concat();
     let shown = server.cli(&except);
-    assert!(shown.out.contains("(kimberly) stay two people, whatever the rule says later"), "{}", shown.out);
+    assert!(shown.out.contains("(kimberly) stay two people, whatever a rule says later"), "{}", shown.out);
     assert!(shown.out.contains("called bob; robert signs in as well"), "{}", shown.out);
     let plan = shown.out.split_whitespace().find(|word| word.starts_with("lnk_")).unwrap().to_owned();
     let done = server.cli(&[&except[..], &["--confirm", &plan]].concat()).ok();
@@ -405,9 +405,12 @@ fn who_is_excepted_from_a_rule_by_name_stays_two_people_and_whoever_is_parted_ke
     assert!(shown.out.contains("were parted by hand (event") && shown.out.contains("by admin key"), "{}", shown.out);
     let shown = server.cli(&["users", "unlink", "kim", "maxim"]);
     assert!(shown.out.contains("plan lnk_"), "{} {}", shown.out, shown.err);
+    let two = "(maxim) stay two people, whatever a rule says later";
+    assert!(shown.out.contains(two) && !shown.out.contains("one user"), "{}", shown.out);
     let unlink = ["users", "unlink", "bob", "robert", "--given-since", "bob"];
     let shown = server.cli(&unlink[..4]);
     for told in [
+        "(robert) are one user no longer",
         "role Developer on project tools, given since they were linked, stays with",
         "was made since they were linked and ends",
     ] {

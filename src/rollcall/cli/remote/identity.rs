@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal as _;
 
+use rollcall_access::LinkNoteKind;
 use rollcall_app::{
     CommandOutcome,
     access::identity::{
@@ -107,6 +108,12 @@ async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest)
     let LinksApplied { links, left, position, .. } = &done.value;
     let word = if request.change == LinkChange::Link { "linked" } else { "parted" };
     let text = match links {
+        _ if plan.value.links.is_empty() && request.change == LinkChange::Unlink => {
+            format!("they stay two people, position {position}\n")
+        }
+        1 if stays_one(&plan.value) => {
+            format!("the link is ended, and they stay one user by others, position {position}\n")
+        }
         _ if plan.value.links.is_empty() => {
             format!("nobody {word}, and who was excepted stays two people, position {position}\n")
         }
@@ -119,6 +126,11 @@ async fn change(client: &Client, format: OutputFormat, mut request: LinkRequest)
     };
     format.print(&done.json, |_| text);
     Ok(Exit::Yes)
+}
+
+/// Whether two whose link ends are one user still.
+fn stays_one(plan: &LinkPlanShown) -> bool {
+    plan.notes.iter().any(|note| note.kind == LinkNoteKind::StaysOne)
 }
 
 fn pair_text(pair: &LinkPlanned) -> String {
@@ -137,9 +149,13 @@ fn notes_text(paint: ColorMode, plan: &LinkPlanShown) -> String {
 
 fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> String {
     let mut out = String::new();
-    let sign = if change == LinkChange::Link { paint.good("+") } else { paint.bad("-") };
+    let (sign, what) = match change {
+        LinkChange::Link => (paint.good("+"), "are one user"),
+        LinkChange::Unlink if stays_one(plan) => (paint.bad("-"), "are linked no longer"),
+        LinkChange::Unlink => (paint.bad("-"), "are one user no longer"),
+    };
     for pair in plan.links.iter().take(MAX_PRINTED) {
-        out.push_str(&format!("  {sign} {} are one user\n", pair_text(pair)));
+        out.push_str(&format!("  {sign} {} {what}\n", pair_text(pair)));
     }
     if plan.links.len() > MAX_PRINTED {
         out.push_str(&format!("  and {} more; --json has them\n", plan.links.len() - MAX_PRINTED));
@@ -151,7 +167,7 @@ fn plan_text(paint: ColorMode, change: LinkChange, plan: &LinkPlanShown) -> Stri
     }
     for pair in plan.excepted.iter().take(MAX_PRINTED) {
         let text = pair_text(pair);
-        out.push_str(&format!("  {} {text} stay two people, whatever the rule says later\n", paint.dim("=")));
+        out.push_str(&format!("  {} {text} stay two people, whatever a rule says later\n", paint.dim("=")));
     }
     out.push_str(&notes_text(paint, plan));
     if plan.changes.is_empty() {
@@ -201,6 +217,8 @@ pub async fn free(client: &Client, format: OutputFormat, name: &str, with_projec
 
 #[cfg(test)]
 mod tests {
+    use rollcall_app::access::identity::LinkNoteShown;
+
     use super::*;
 
     #[test]
@@ -218,5 +236,30 @@ mod tests {
         let text = |left| plan_text(ColorMode::Plain, LinkChange::Link, &plan(left));
         assert!(text(41).contains("41 more pairs are left"), "{}", text(41));
         assert!(!text(0).contains("left"), "{}", text(0));
+    }
+
+    #[test]
+    fn what_is_shown_of_two_who_are_parted_says_whether_they_were_one_and_are_still() {
+        let note = |kind| LinkNoteShown { kind, person: "lab/a".to_owned(), text: "told".to_owned(), event: None };
+        let pair =
+            LinkPlanned { persons: ["lab/a".to_owned(), "corp/a".to_owned()], names: ["a".to_owned(), "b".to_owned()] };
+        for (is_linked, kind, shown) in [
+            (true, LinkNoteKind::Stays, "- lab/a (a) and corp/a (b) are one user no longer\n"),
+            (true, LinkNoteKind::StaysOne, "- lab/a (a) and corp/a (b) are linked no longer\n"),
+            (false, LinkNoteKind::Parted, "= lab/a (a) and corp/a (b) stay two people, whatever a rule says later\n"),
+        ] {
+            let plan = LinkPlanShown {
+                plan: "lnk_1".to_owned(),
+                links: is_linked.then(|| pair.clone()).into_iter().collect(),
+                excepted: (!is_linked).then(|| pair.clone()).into_iter().collect(),
+                notes: vec![note(kind)],
+                nobody: None,
+                changes: Vec::new(),
+                total: 0,
+                left: 0,
+            };
+            let text = plan_text(ColorMode::Plain, LinkChange::Unlink, &plan);
+            assert!(text.contains(shown), "{text}");
+        }
     }
 }
