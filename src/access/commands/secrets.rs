@@ -129,7 +129,7 @@ impl Roster {
             _ => MAX_SECRETS,
         };
         let mut known: Vec<(u32, &Secret)> =
-            self.open_secrets_of(owner, now.timestamp_micros()).filter(|(_, row)| row.author == Some(maker)).collect();
+            self.open_secrets_of(owner, now.timestamp_micros()).filter(|(_, row)| self.is_by(row, maker)).collect();
         if known.len() < most {
             return Ok(());
         }

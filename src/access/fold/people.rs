@@ -12,7 +12,7 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{Field, NONE, Owner, push_pair},
+        facts::{Field, NONE, Owner, Reach, Secret, push_pair},
         handles::UserIx,
         register::Rank,
     },
@@ -157,28 +157,33 @@ impl Roster {
             self.relink(cx, a);
             self.relink(cx, b);
             if let Some((whose, (since, sides))) = parting {
-                self.keep_secrets(whose, since, &sides);
+                self.keep_secrets(cx, whose, since, &sides);
             }
         }
         effect
     }
 
-    /// What was made since two sides were linked, and could be that of either, is that of the side that a person is on. What
-    /// could be somebody else's besides, whom another link joined to them, stays so.
-    fn keep_secrets(&mut self, whose: u32, since: Position, sides: &[Vec<u32>; 2]) {
+    /// What was made since two sides were linked, and could be that of either, or is the other one's for being there alone, is that
+    /// of the side that a person is on. What could be somebody else's besides, whom another link joined to them, stays so. What is
+    /// over is nobody's: it may be found here still or not.
+    fn keep_secrets(&mut self, cx: &FoldContext<'_>, whose: u32, since: Position, sides: &[Vec<u32>; 2]) {
         let (mine, theirs) = match sides {
             [mine, theirs] if mine.contains(&whose) => (mine, theirs),
             [theirs, mine] if mine.contains(&whose) => (mine, theirs),
             _ => return,
         };
         let secrets = sides.iter().flatten().filter_map(|one| self.index.owner_secrets.get(&Owner::Person(*one)));
-        for ix in secrets.flatten().copied().collect::<Vec<u32>>() {
-            let Some(row) = self.facts.secrets.get_mut(ix).and_then(Option::as_mut) else { continue };
+        let now = cx.now().timestamp_micros();
+        let newer = |ix: &u32| self.secret_row(*ix).is_some_and(|row| row.issued > since && !self.is_over(row, now));
+        for ix in secrets.flatten().copied().filter(newer).collect::<Vec<u32>>() {
+            let Some(row) = self.secret_row(ix) else { continue };
             let could_be = |side: &[u32]| row.made_for.iter().copied().find(|one| side.contains(one));
-            let (Some(one), Some(_)) = (could_be(mine), could_be(theirs)) else { continue };
-            if row.issued <= since {
-                continue;
-            }
+            let one = match (could_be(mine), could_be(theirs)) {
+                (Some(one), Some(_)) => one,
+                (None, _) if self.is_theirs_alone(row, theirs) && !self.is_known_to_be(row, theirs, since) => whose,
+                _ => continue,
+            };
+            let Some(row) = self.facts.secrets.get_mut(ix).and_then(Option::as_mut) else { continue };
             let left: Vec<u32> = row.made_for.iter().copied().filter(|one| !theirs.contains(one)).collect();
             row.made_for = if left.len() > 1 { left.into() } else { Box::default() };
             if matches!(row.owner, Owner::Person(owner) if theirs.contains(&owner)) {
@@ -186,6 +191,35 @@ impl Roster {
                 let before = std::mem::replace(&mut row.owner, keeper);
                 self.index.owner_secrets.update(before, |all| all.retain(|other| *other != ix));
                 self.index.owner_secrets.update(keeper, |all| all.push(ix));
+            }
+            // Made for itself, by whichever of them.
+            if let Some(row) = self.facts.secrets.get_mut(ix).and_then(Option::as_mut)
+                && matches!(row.author, Some(Owner::Person(author)) if theirs.contains(&author))
+            {
+                row.author = Some(row.owner);
+            }
+        }
+    }
+
+    /// Whether a secret could be that of nobody but of some.
+    fn is_theirs_alone(&self, row: &Secret, theirs: &[u32]) -> bool {
+        matches!(row.owner, Owner::Person(owner) if theirs.contains(&owner))
+            && row.made_for.iter().all(|one| theirs.contains(one))
+    }
+
+    /// Whether more than who was there says that a secret of some is theirs: a portal made it for people of its sources, or it was
+    /// made with a secret that they had before.
+    fn is_known_to_be(&self, row: &Secret, theirs: &[u32], since: Position) -> bool {
+        let mut row = row;
+        loop {
+            if row.reach != Reach::Owner {
+                return true;
+            }
+            match self.secret_row(row.made_with).filter(|with| self.is_theirs_alone(with, theirs)) {
+                None => return false,
+                Some(with) if with.issued <= since => return true,
+                // Rows come after the rows that made them.
+                Some(with) => row = with,
             }
         }
     }

@@ -62,7 +62,9 @@ impl Roster {
             Err(effect) => return effect,
         };
         let (author, reach) = maker_and_reach(hand);
-        let (owner, made_for) = self.whose(Owner::Person(person), &reach, author);
+        let made_with = self.signed_in_with(data.made_with.as_ref());
+        let (owner, made_for) = self.whose(Owner::Person(person), &reach, author, made_with);
+        let author = self.own_maker(author, owner);
         self.add_secret(
             cx,
             data.secret.as_str(),
@@ -75,7 +77,7 @@ impl Roster {
                 label: None,
                 author,
                 reach,
-                made_with: self.signed_in_with(data.made_with.as_ref()),
+                made_with,
                 usage: SecretUse::Invitation,
                 made_for,
             },
@@ -129,8 +131,9 @@ impl Roster {
         // For whom the invitation was made, its secret is.
         let (owner, made_for) = match invited {
             Some(invited) => (owner, invited.made_for.clone()),
-            None => self.whose(owner, &reach, author),
+            None => self.whose(owner, &reach, author, made_with),
         };
+        let author = self.own_maker(author, owner);
         let effect = self.add_secret(
             cx,
             data.secret.as_str(),
@@ -156,17 +159,33 @@ impl Roster {
         effect
     }
 
-    /// Whose a secret is that reaches so far, and which persons of that user it could be where these are several. Who is not
-    /// there any more is not counted, unless nobody is.
-    fn whose(&self, owner: Owner, reach: &Reach, maker: Option<Owner>) -> (Owner, Box<[u32]>) {
+    /// Whose a secret is that reaches so far, and which persons of that user it could be where these are several. What is made
+    /// with a secret of the user is whose that one is or could be. Else who is not there any more is not counted, unless nobody
+    /// is.
+    fn whose(&self, owner: Owner, reach: &Reach, maker: Option<Owner>, made_with: u32) -> (Owner, Box<[u32]>) {
         let Owner::Person(person) = owner else { return (owner, Box::default()) };
-        let reach = self.reach_now(reach, maker);
-        let persons = self.persons_of(UserIx(self.user_of(person))).iter().copied();
-        let within: Vec<u32> = persons.filter(|one| self.is_within(reach, *one)).collect();
-        let there: Vec<u32> = within.iter().copied().filter(|one| self.facts.is_there(*one)).collect();
-        let could_be = if there.is_empty() { within } else { there };
+        let could_be = self.holders_of(made_with, person).unwrap_or_else(|| {
+            let reach = self.reach_now(reach, maker);
+            let persons = self.persons_of(UserIx(self.user_of(person))).iter().copied();
+            let within: Vec<u32> = persons.filter(|one| self.is_within(reach, *one)).collect();
+            let there: Vec<u32> = within.iter().copied().filter(|one| self.facts.is_there(*one)).collect();
+            if there.is_empty() { within } else { there }
+        });
         let owner = could_be.first().copied().filter(|_| !could_be.contains(&person)).unwrap_or(person);
         (Owner::Person(owner), if could_be.len() > 1 { could_be.into() } else { Box::default() })
+    }
+
+    /// Whose a secret is or could be, where it is one of a person's user.
+    fn holders_of(&self, secret: u32, person: u32) -> Option<Vec<u32>> {
+        let row = self.secret_row(secret)?;
+        let Owner::Person(owner) = row.owner else { return None };
+        let holders = if row.made_for.is_empty() { vec![owner] } else { row.made_for.to_vec() };
+        holders.iter().all(|one| self.user_of(*one) == self.user_of(person)).then_some(holders)
+    }
+
+    /// Who made something for itself made it as the person whose it is: known is only which user that was.
+    fn own_maker(&self, author: Option<Owner>, owner: Owner) -> Option<Owner> {
+        author.map(|author| if self.owner_principal(author) == self.owner_principal(owner) { owner } else { author })
     }
 
     fn redeemable(&self, cx: &FoldContext<'_>, id: &str, owner: Owner) -> Option<u32> {
@@ -177,8 +196,7 @@ impl Roster {
         let good = row.usage == SecretUse::Invitation
             && self.is_of_one_user(row)
             && user(theirs) == user(mine)
-            && cx.record.recorded_at.timestamp_micros() < row.expires
-            && row.issued.0 >= self.credential_epoch(Principal::User(UserIx(user(mine)?)));
+            && !self.is_over(row, cx.record.recorded_at.timestamp_micros());
         good.then_some(ix)
     }
 

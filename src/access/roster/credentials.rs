@@ -214,16 +214,11 @@ impl Roster {
 
     /// Neither expired nor reset, and its owner is there and not shut out.
     pub(crate) fn in_force(&self, secret: &Secret, now: DateTime<Utc>) -> bool {
-        now.timestamp_micros() < secret.expires
-            && self.is_of_one_user(secret)
+        let now = now.timestamp_micros();
+        self.is_open_secret(secret, now)
             && match self.owner_principal(secret.owner) {
-                Some(Principal::User(user)) => {
-                    secret.issued.0 >= self.credential_epoch(Principal::User(user)) && !self.shut_out(user)
-                }
-                Some(Principal::Service(service)) => {
-                    secret.issued.0 >= self.credential_epoch(Principal::Service(service))
-                        && self.service_runs(service, now.timestamp_micros())
-                }
+                Some(Principal::User(user)) => !self.shut_out(user),
+                Some(Principal::Service(service)) => self.service_runs(service, now),
                 Some(Principal::Anyone | Principal::Limited(..)) | None => false,
             }
     }
@@ -233,10 +228,22 @@ impl Roster {
         !self.is_over(row, now) && self.is_of_one_user(row)
     }
 
-    /// Whether a secret or invitation can never be used again.
+    /// Whether a secret or invitation can never be used again. It rests on whose it is or could be, and on no link: what is over
+    /// stays over, and what is not goes on, whoever is linked with them or parted.
     pub(crate) fn is_over(&self, row: &Secret, now: i64) -> bool {
-        let epoch = self.owner_principal(row.owner).map_or(u64::MAX, |owner| self.credential_epoch(owner));
-        row.usage == SecretUse::Over || now >= row.expires || row.issued.0 < epoch
+        row.usage == SecretUse::Over || now >= row.expires || row.issued.0 < self.newest_reset_of(row)
+    }
+
+    /// The position of the newest reset of whoever's a secret is or could be.
+    fn newest_reset_of(&self, row: &Secret) -> u64 {
+        match row.owner {
+            Owner::Service(service) => self.credential_epoch(ServiceIx(service)),
+            Owner::Person(_) if self.facts.resets.is_empty() => 0,
+            Owner::Person(owner) => {
+                let could_be = std::iter::once(&owner).chain(row.made_for.iter());
+                could_be.filter_map(|one| self.facts.resets.get(one)).map(|at| at.0).max().unwrap_or(0)
+            }
+        }
     }
 
     /// Whether all persons that a secret was made for are its owner's still. Which of them made it, or was given it, is not
@@ -308,16 +315,21 @@ impl Roster {
     pub fn secrets_of(&self, principal: impl Into<Principal>, now: DateTime<Utc>) -> Vec<SecretView<'_>> {
         let principal = principal.into();
         let maker = match principal {
-            Principal::Limited(_, SecretIx(ix)) => Some(self.secret_row(ix).and_then(|row| row.author)),
+            Principal::Limited(_, SecretIx(ix)) => Some(self.secret_row(ix).and_then(|row| self.maker_of(row))),
             Principal::Anyone | Principal::User(_) | Principal::Service(_) => None,
         };
         let mut found: Vec<SecretView<'_>> = self
             .kept_secrets_of(principal, now.timestamp_micros())
-            .filter(|(_, row)| maker.is_none_or(|maker| row.author == maker))
+            .filter(|(_, row)| maker.is_none_or(|maker| self.maker_of(row) == maker))
             .map(|(ix, row)| self.secret_view(ix, row))
             .collect();
         found.sort_by_key(|secret| secret.issued);
         found
+    }
+
+    /// Who made a secret, unless that was the operator.
+    fn maker_of(&self, row: &Secret) -> Option<Principal> {
+        row.author.and_then(|author| self.owner_principal(author))
     }
 
     pub(crate) fn secret_view<'a>(&'a self, ix: u32, row: &'a Secret) -> SecretView<'a> {
@@ -329,7 +341,7 @@ impl Roster {
             issued_at: instant(row.issued_at).unwrap_or_default(),
             expires: instant(row.expires),
             invitation: row.usage == SecretUse::Invitation,
-            maker: row.author.and_then(|author| self.owner_principal(author)),
+            maker: self.maker_of(row),
             reaches_nothing: reach.is_none(),
             parted: !self.is_of_one_user(row),
             reach: match reach {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use rollcall_events::{Body, Digest, LogId, NewEvent, Order, Recorded, Settings};
+use serde_json::{Value, json};
 
 use super::{
     agreement::{callers, places},
@@ -15,11 +16,16 @@ use crate::{
     fold::change::{Effect, Folded},
     profile::Verb,
     questions::members::membership_digest,
-    roster::{Roster, snapshot::FOLD_VERSION},
+    roster::{
+        Roster,
+        facts::{Holder, Owner},
+        snapshot::FOLD_VERSION,
+    },
     suite::histories::{History, noon, recorded},
 };
 
-/// A world with secrets, invitations and resets in between.
+/// A world with secrets, invitations and resets in between, and with links that end, of whose persons one is said to have had all
+/// that was made since.
 fn with_secrets(seed: u64) -> Vec<NewEvent> {
     let random = &mut Random::new(seed ^ 0x5ec7);
     let mut told = History::default();
@@ -28,35 +34,58 @@ fn with_secrets(seed: u64) -> Vec<NewEvent> {
         if !random.one_in(4) {
             continue;
         }
-        let user = format!("flexnet/p{}", random.below(4));
-        let (id, sha256) = (random.below(12), format!("{:02x}", random.below(40)).repeat(32));
-        let (kind, data) = match random.below(8) {
-            0 => {
-                let expires = (noon() + Duration::hours(1)).to_rfc3339();
-                let data = format!(r#"{{"secret":"i{id}","user":"{user}","sha256":"{sha256}","expires":"{expires}"}}"#);
-                ("secret.invited", data)
-            }
-            1 => {
-                let data = format!(
-                    r#"{{"secret":"s{id}","owner":{{"user":"{user}"}},"sha256":"{sha256}","invitation":"i{}"}}"#,
-                    random.below(12)
-                );
-                ("secret.issued", data)
-            }
-            2 => ("secret.revoked", format!(r#"{{"secret":"s{id}"}}"#)),
-            3 if random.one_in(3) => ("credentials.reset", format!(r#"{{"user":"{user}"}}"#)),
-            n => {
-                let owner = if n < 6 { format!(r#"{{"user":"{user}"}}"#) } else { r#"{"service":"s0"}"#.to_owned() };
-                ("secret.issued", format!(r#"{{"secret":"s{id}","owner":{owner},"sha256":"{sha256}"}}"#))
-            }
-        };
-        told.say("local", kind, None, &data);
+        let (kind, data) = about_secrets(random, 2, 12);
+        told.say("local", kind, None, &data.to_string());
     }
     told.0
 }
 
+/// What ends or changes whose a secret is, of so many people of two sources and so many secrets.
+fn about_secrets(random: &mut Random, people: usize, ids: usize) -> (&'static str, Value) {
+    let (source, prefix, n) = *random.pick(&PEOPLE[..2]);
+    let user = format!("{source}/{prefix}{}", random.below(people.min(n)));
+    let (id, sha256) = (random.below(ids), format!("{:02x}", random.below(40)).repeat(32));
+    let pair = [("flexnet", format!("p{}", random.below(people))), ("corp", format!("q{}", random.below(people)))];
+    let pair = pair.map(|(source, person)| json!({"source": source, "person": person}));
+    let ends = (noon() + Duration::minutes(i64::try_from(random.below(200)).unwrap() - 60)).to_rfc3339();
+    match random.below(12) {
+        0 => ("secret.invited", json!({"secret": format!("i{id}"), "user": user, "sha256": sha256, "expires": ends})),
+        1 => {
+            let invitation = format!("i{}", random.below(ids));
+            let owner = json!({"user": user});
+            (
+                "secret.issued",
+                json!({"secret": format!("s{id}"), "owner": owner, "sha256": sha256, "invitation": invitation}),
+            )
+        }
+        3 if random.one_in(3) => ("credentials.reset", json!({"user": user})),
+        2 | 3 => ("secret.revoked", json!({"secret": format!("s{id}")})),
+        4 | 5 => ("identity.linked", json!({"persons": pair})),
+        6 if random.one_in(3) => ("identity.unlinked", json!({"persons": pair})),
+        6 => {
+            let whose = random.pick(&pair).clone();
+            ("identity.unlinked", json!({"persons": pair, "given_since": whose}))
+        }
+        n => {
+            let owner = if n < 11 { json!({"user": user}) } else { json!({"service": "s0"}) };
+            let mut data = json!({"secret": format!("s{id}"), "owner": owner, "sha256": sha256});
+            match random.below(4) {
+                0 => data["expires"] = ends.into(),
+                1 => data["made_with"] = format!("s{}", random.below(ids)).into(),
+                _ => {}
+            }
+            if random.one_in(2) && n < 11 {
+                data["author"] = format!("user:{user}").into();
+            }
+            ("secret.issued", data)
+        }
+    }
+}
+
 fn records(events: &[NewEvent]) -> Vec<Recorded> {
-    (1..).zip(events).map(|(position, event)| recorded(position, event)).collect()
+    let at = |position: u64| noon() + Duration::minutes(i64::try_from(position).unwrap() - 60);
+    let records = (1..).zip(events);
+    records.map(|(position, event)| Recorded { recorded_at: at(position), ..recorded(position, event) }).collect()
 }
 
 fn fold_into(roster: &mut Roster, records: &[Recorded]) -> Vec<Folded> {
@@ -86,6 +115,31 @@ fn answers(roster: &Roster) -> BTreeSet<String> {
     found
 }
 
+/// What the fold finds by an index from which it takes something, or into which it puts in another order than a snapshot is read:
+/// of secrets those that are not over.
+fn found_by_index(roster: &Roster, now: DateTime<Utc>) -> Vec<String> {
+    let (facts, index) = (&roster.facts, &roster.index);
+    let is_open = |ix: &&u32| roster.secret_row(**ix).is_some_and(|row| !roster.is_over(row, now.timestamp_micros()));
+    let secrets = |owner: Owner| {
+        let rows: BTreeSet<u32> =
+            index.owner_secrets.get(&owner).into_iter().flatten().filter(is_open).copied().collect();
+        format!("secrets {owner:?} {rows:?}")
+    };
+    let people = (0..facts.persons.len()).flat_map(|person| {
+        [
+            secrets(Owner::Person(person)),
+            format!("linked {:?}", index.linked.get(&person)),
+            format!("links {:?}", index.person_links.get(&person)),
+            format!("said to be {:?}", index.said_to_be.get(&person).map(BTreeSet::len)),
+            format!("bindings {:?}", index.holder_bindings.get(&Holder::Person(person))),
+            format!("places {:?}", index.member_of.get(&Holder::Person(person))),
+        ]
+    });
+    let services = (0..facts.services.len()).map(|service| secrets(Owner::Service(service)));
+    let asked = std::iter::once(format!("asked {:?}", index.asked_names.keys().collect::<Vec<_>>()));
+    people.chain(services).chain(asked).collect()
+}
+
 #[test]
 fn live_replayed_and_from_any_snapshot_it_is_one_roster_whatever_was_stated() {
     let mut kinds: BTreeSet<String> = BTreeSet::new();
@@ -112,18 +166,57 @@ fn live_replayed_and_from_any_snapshot_it_is_one_roster_whatever_was_stated() {
         let mut kept = Roster::from_snapshot(&kept.to_snapshot()).unwrap();
         assert!(fold_into(&mut kept, tail) == folded[cut..], "seed {seed}: effects after a snapshot at {cut}");
         assert!(kept.to_snapshot() == whole.to_snapshot(), "seed {seed}: a snapshot at {cut}");
+        let last = records.last().map_or(noon(), |record| record.recorded_at);
+        assert_eq!(found_by_index(&kept, last), found_by_index(&whole, last), "seed {seed}: a snapshot at {cut}");
         for day in [-1, 0, 2] {
             let now = noon() + Duration::days(day);
             assert_eq!(membership_digest(&kept, now), membership_digest(&whole, now), "seed {seed}");
         }
         assert_eq!(answers(&kept), told, "seed {seed}: answers after a snapshot at {cut}");
         let reread = Roster::from_snapshot(&whole.to_snapshot()).unwrap();
+        assert_eq!(found_by_index(&reread, last), found_by_index(&whole, last), "seed {seed}: read");
         assert_eq!(answers(&reread), told, "seed {seed}: answers from a snapshot");
     }
     // Runs of a read mean nothing to a membership.
     let missing: Vec<&str> =
         Body::TYPES.iter().copied().filter(|kind| !kind.contains(".snapshot.") && !kinds.contains(*kind)).collect();
     assert_eq!(missing, Vec::<&str>::new(), "never applied in a random world");
+}
+
+/// Whoever starts anew goes on with the same secrets, whatever ended before.
+#[test]
+fn a_start_at_any_event_changes_nothing_of_whose_secrets_are() {
+    for seed in 0..300 {
+        let random = &mut Random::new(seed ^ 0x57a7);
+        let mut told = History::settings(false);
+        for (source, prefix, _) in &PEOPLE[..2] {
+            for n in 0..2 {
+                let data = format!(r#"{{"person":"{prefix}{n}","account":null,"active":true}}"#);
+                told.say(source, "person.upserted", Some(1), &data);
+            }
+        }
+        let before = told.0.len();
+        for n in 0..18 {
+            let (kind, mut data) = about_secrets(random, 1 + n % 2, 6);
+            // Each of another value, so that none is refused for that.
+            if data["sha256"] != Value::Null {
+                data["sha256"] = format!("{n:02x}").repeat(32).into();
+            }
+            told.say("local", kind, None, &data.to_string());
+        }
+        let records = records(&told.0);
+        let mut whole = empty();
+        fold_into(&mut whole, &records);
+        let last = records.last().unwrap().recorded_at;
+        for cut in before..records.len() {
+            let mut kept = empty();
+            fold_into(&mut kept, &records[..cut]);
+            let mut kept = Roster::from_snapshot(&kept.to_snapshot()).unwrap();
+            fold_into(&mut kept, &records[cut..]);
+            assert!(kept.to_snapshot() == whole.to_snapshot(), "seed {seed}: a snapshot at {cut}\n{told:?}");
+            assert_eq!(found_by_index(&kept, last), found_by_index(&whole, last), "seed {seed}: a snapshot at {cut}");
+        }
+    }
 }
 
 /// The event of a source whose events have versions.
