@@ -123,6 +123,8 @@ impl Keys {
     pub fn open(dir: &Path, options: KeyOptions, now: DateTime<Utc>) -> Result<Self, KeyError> {
         let at = |source| KeyError::File { path: dir.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
+        // Whoever has the bundle of these keys finds them after a power cut only if the directory's own name was synced.
+        dir.parent().map_or(Ok(()), |above| fs::File::open(above)?.sync_all()).map_err(at)?;
         let refresh_file = dir.join(REFRESH);
         if !refresh_file.exists() {
             if dir.join(AUTHORITY).exists() {

@@ -55,11 +55,16 @@ impl DataDir {
     /// # Errors
     /// Says which path cannot be made.
     pub fn create(&self) -> anyhow::Result<()> {
-        if !self.0.is_dir() {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
-            made.with_context(|| format!("the data directory {} cannot be made", self.0.display()))?;
+        let missing: Vec<&Path> = self.0.ancestors().take_while(|dir| !dir.is_dir()).collect();
+        let make = || -> io::Result<()> {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+            // The power may fail: what is synced in a directory is there only if the directory is.
+            missing.iter().filter_map(|dir| dir.parent()).try_for_each(sync_dir)
+        };
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        make().with_context(|| format!("the data directory {} cannot be made", self.0.display()))
     }
 
     /// That nobody else may write here and nothing in it leads elsewhere, so that what is opened and written here later is
@@ -247,6 +252,11 @@ fn parse_admin_key(text: &str, place: &str) -> anyhow::Result<SecretString> {
     Ok(key.into())
 }
 
+/// Makes the names in a directory durable.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    fs::File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all()
+}
+
 /// Opens no link in place of a file.
 const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
@@ -257,7 +267,8 @@ fn read_own(path: &Path) -> io::Result<String> {
     text_of(&bytes)
 }
 
-/// Writes a file that nobody else may read, whole or not at all.
+/// Writes a file that nobody else may read, whole or not at all, and durable with its name: a key that a power cut takes
+/// back would be another one at the next start.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -270,7 +281,8 @@ pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&beside, path)
+        fs::rename(&beside, path)?;
+        path.parent().map_or(Ok(()), sync_dir)
     };
     write().with_context(|| format!("{} cannot be written", path.display()))
 }
