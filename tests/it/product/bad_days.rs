@@ -3,8 +3,8 @@
 use std::{fs, process::Command};
 
 use crate::support::{
-    faults::Shim,
     server::{BINARY, Server, WORLD},
+    storage::Shim,
 };
 
 /// The server with its output and its log lines on a device that is always full.

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::{
-    faults::FalseClock,
+    false_clock::FalseClock,
     server::{Server, WORLD},
     wait_for,
 };

@@ -6,13 +6,15 @@ pub mod corp;
 pub mod csv;
 pub mod ds389;
 pub mod facts;
-pub mod faults;
+pub mod false_clock;
 pub mod image;
 pub mod random;
 pub mod registry;
 pub mod samba;
 pub mod server;
 pub mod slapd;
+pub mod storage;
+pub mod told;
 pub mod wire;
 
 use std::{
@@ -131,11 +133,16 @@ impl Process {
         }
     }
 
-    /// SIGTERM, and waits until it has ended by itself.
-    pub fn terminate(&mut self) -> ExitStatus {
+    /// SIGTERM.
+    pub fn ask_to_end(&mut self) {
         if self.ended().is_none() {
             assert!(Command::new("kill").arg(self.id().to_string()).status().unwrap().success());
         }
+    }
+
+    /// SIGTERM, and waits until it has ended by itself.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
         let log = self.log.clone();
         wait_for(&format!("the end of the process that logs to {}", log.display()), || self.ended())
     }

@@ -145,6 +145,11 @@ impl Server {
         assert!(status.success(), "it stopped with {status}");
     }
 
+    /// Asks it to end, and does not wait.
+    pub fn ask_to_end(&mut self) {
+        self.process.as_mut().unwrap().ask_to_end();
+    }
+
     pub fn restart(&mut self) {
         self.stop();
         self.go();
