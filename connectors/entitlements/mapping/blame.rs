@@ -9,7 +9,7 @@ use rollcall_ingest::connector::{Problem, ProblemType};
 use super::{
     document::{Document, Node, escaped},
     expression::{Expression, parts},
-    functions::{INDEXED, OBJECT, told, type_in_words},
+    functions::{INDEXED, LIST, OBJECT, told, type_in_words},
     values::missing_member,
 };
 
@@ -88,7 +88,7 @@ fn blame<'e>(expression: &'e Expression, error: &ExecutionError, seen: Seen<'_>)
             let text = format!("{} cannot be applied to {}", function_in_words(function), types.join(" and "));
             of_call(&all, function, seen, text).unwrap_or_else(whole)
         }
-        ExecutionError::FunctionError { function, message } if [OBJECT, INDEXED].contains(&function.as_str()) => {
+        ExecutionError::FunctionError { function, message } if [OBJECT, LIST, INDEXED].contains(&function.as_str()) => {
             no_object(&all, function, message, seen)
         }
         ExecutionError::FunctionError { function, message } => {
@@ -141,14 +141,21 @@ fn no_object<'e>(all: &[&'e IdedExpr], function: &str, found: &str, seen: Seen<'
                 (operators::OPT_SELECT, [on, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }]) => {
                     (on, name.inner())
                 }
-                (operators::OPT_INDEX, [on, _]) => (on, ""),
+                (
+                    operators::INDEX | operators::OPT_INDEX,
+                    [on, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }],
+                ) => (on, name.inner()),
+                (operators::INDEX | operators::OPT_INDEX, [on, _]) => (on, ""),
                 _ => return None,
             },
             _ => return None,
         };
+        if function == LIST && !member.is_empty() {
+            return None;
+        }
         let at = pointer(on, seen)?;
         let is_none = match seen.payload.at(&at)? {
-            Node::Object(_) => false,
+            Node::Object(_) => function == LIST,
             Node::List(_) => function == OBJECT,
             _ => true,
         };
@@ -159,6 +166,7 @@ fn no_object<'e>(all: &[&'e IdedExpr], function: &str, found: &str, seen: Seen<'
         return Blame { pointer: seen.item.to_owned(), part: None, text };
     };
     let text = match member {
+        "" if function == LIST => format!("a list is expected here, and {found} is there"),
         "" => format!("a list or an object is expected here, and {found} is there"),
         member => format!("an object with `{}` is expected here, and {found} is there", member.escape_debug()),
     };
@@ -200,7 +208,7 @@ fn pointer(part: &IdedExpr, seen: Seen<'_>) -> Option<String> {
         Expr::Ident(name) if name == "item" => Some(seen.item.to_owned()),
         Expr::Select(select) if !select.test => step(&select.operand, &select.field),
         Expr::Call(call) => match (call.func_name.as_str(), &call.args[..]) {
-            (operators::INDEX | operators::OPT_SELECT, [base, index]) => match &index.expr {
+            (operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT, [base, index]) => match &index.expr {
                 Expr::Literal(LiteralValue::String(name)) => step(base, name.inner()),
                 Expr::Literal(LiteralValue::Int(at)) => step(base, &at.inner().to_string()),
                 _ => None,

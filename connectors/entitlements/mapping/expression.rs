@@ -20,7 +20,7 @@ use cel::{
 };
 
 use super::{
-    functions::{COST, GLOBAL, IN, INDEXED, LOOP, MACROS, MEMBER, OBJECT, OPTIONAL, SAME, TYPES, ZONED, env},
+    functions::{COST, GLOBAL, IN, INDEXED, LIST, LOOP, MACROS, MEMBER, OBJECT, OPTIONAL, SAME, TYPES, ZONED, env},
     meter::{METER, Meter},
     names::suggest,
 };
@@ -404,10 +404,16 @@ impl Charging {
             | operators::LOGICAL_OR
             | operators::LOGICAL_NOT
             | operators::NOT_STRICTLY_FALSE
-            | operators::NEGATE
-            | operators::INDEX => Expr::Call(all(call.args.iter().map(|arg| self.expression(arg)).collect(), name)),
-            operators::OPT_INDEX | operators::OPT_SELECT => {
-                let of_kind = if name == operators::OPT_SELECT { OBJECT } else { INDEXED };
+            | operators::NEGATE => Expr::Call(all(call.args.iter().map(|arg| self.expression(arg)).collect(), name)),
+            operators::INDEX if !call.args.first().is_some_and(is_optional) => {
+                Expr::Call(all(call.args.iter().map(|arg| self.expression(arg)).collect(), name))
+            }
+            operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT => {
+                let of_kind = match call.args.get(1).map(|index| &index.expr) {
+                    Some(Expr::Literal(LiteralValue::String(_))) => OBJECT,
+                    Some(Expr::Literal(LiteralValue::Int(_) | LiteralValue::UInt(_))) => LIST,
+                    _ => INDEXED,
+                };
                 let mut args: Vec<_> = call.args.iter().map(|arg| self.expression(arg)).collect();
                 if let Some(on) = args.first_mut() {
                     *on = ided(Expr::Call(all(vec![on.clone()], of_kind)));
@@ -447,10 +453,14 @@ impl Charging {
     }
 }
 
-/// Whether a part is an optional value as it is written: a member of one is optional too.
+/// Whether a part is an optional value as it is written: a member or an item of one is optional too.
 fn is_optional(part: &IdedExpr) -> bool {
     match &part.expr {
-        Expr::Call(call) => matches!(call.func_name.as_str(), operators::OPT_INDEX | operators::OPT_SELECT),
+        Expr::Call(call) => match call.func_name.as_str() {
+            operators::OPT_INDEX | operators::OPT_SELECT => true,
+            operators::INDEX => call.args.first().is_some_and(is_optional),
+            _ => false,
+        },
         Expr::Select(select) => is_optional(&select.operand),
         _ => false,
     }

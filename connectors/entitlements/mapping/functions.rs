@@ -87,6 +87,7 @@ pub(super) const SAME: &str = "@same";
 pub(super) const IN: &str = "@within";
 pub(super) const NEVER: &str = "@never";
 pub(super) const OBJECT: &str = "@object";
+pub(super) const LIST: &str = "@list";
 pub(super) const INDEXED: &str = "@indexed";
 /// They need the source's time zone.
 pub(super) const ZONED: [(&str, &str); 2] = [("day_start", "@day_start"), ("day_end", "@day_end")];
@@ -108,6 +109,7 @@ pub(super) fn env() -> Arc<Env> {
         drop(env.add_overload(IN, IN, three(), is_in));
         drop(env.add_overload(NEVER, NEVER, one(), is_never));
         drop(env.add_overload(OBJECT, OBJECT, one(), object));
+        drop(env.add_overload(LIST, LIST, one(), list));
         drop(env.add_overload(INDEXED, INDEXED, one(), indexed));
         drop(env.add_overload("seconds", "seconds", one(), seconds));
         drop(env.add_overload("millis", "millis", one(), millis));
@@ -170,7 +172,12 @@ fn object<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     of_kind(args, OBJECT, &[Kind::Map])
 }
 
-/// The same of what has an index.
+/// The same of what has an index that is a number.
+fn list<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
+    of_kind(args, LIST, &[Kind::List])
+}
+
+/// The same of what has an index of any kind.
 fn indexed<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     of_kind(args, INDEXED, &[Kind::Map, Kind::List])
 }

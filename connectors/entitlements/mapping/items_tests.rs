@@ -28,18 +28,28 @@ fn a_member_of_what_is_no_object_is_a_problem_with_its_place_and_not_absent() {
             "payload.?period.end.orValue(null)",
             "has(payload.?period.end)",
             "payload.period[?'end'].orValue(null)",
+            "payload[?'period']['end'].orValue(null)",
+            "payload.?period['end'].orValue(null)",
+            "payload.?period['end'].?day.orValue(null)",
             "payload.?period.?end.?day.hasValue()",
         ] {
-            let indexed_list = other.is_array() && source.contains("[?");
-            let said = value(source, json!({"period": other}));
-            match said {
-                Err(said) => {
-                    let expected = said.starts_with("/period: ") && said.contains(" is expected here");
-                    assert!(expected, "{source} on {other}: {said}");
-                }
-                Ok(made) => assert!(indexed_list, "{source} on {other}: {made:?}"),
-            }
+            let said = value(source, json!({"period": other})).unwrap_err();
+            let expected = said.starts_with("/period: ") && said.contains(" is expected here");
+            assert!(expected, "{source} on {other}: {said}");
         }
+    }
+    for other in [json!("x"), json!(5), json!(true), json!({"0": "x"}), json!({}), json!(null)] {
+        for source in
+            ["payload.?list[0].orValue(null)", "payload.list[?0].orValue(null)", "payload.?list[0].?day.hasValue()"]
+        {
+            let said = value(source, json!({"list": other})).unwrap_err();
+            assert!(said.starts_with("/list: a list is expected here"), "{source} on {other}: {said}");
+        }
+    }
+    for (body, expected) in
+        [(json!({}), json!(null)), (json!({"list": []}), json!(null)), (json!({"list": ["x"]}), json!("x"))]
+    {
+        assert_eq!(value("payload.?list[0].orValue(null)", body), Ok(Some(expected)));
     }
     for (body, expected) in
         [(json!({}), json!(null)), (json!({"period": {}}), json!(null)), (json!({"period": {"end": "x"}}), json!("x"))]

@@ -61,6 +61,9 @@ pub(crate) enum Fate {
     Settled(PartState),
 }
 
+/// For how long a notification may be on its way: as long as signatures count (Standard Webhooks).
+const ON_ITS_WAY: Duration = Duration::minutes(5);
+
 /// When a delivery arrived that is gone over again, or came again.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
@@ -81,9 +84,14 @@ impl Arrival {
         Self { own, first, at }
     }
 
-    /// The same, said no later than it was signed: for what was not taken when it arrived.
+    /// The same, said when it was signed, where that was long before: for what was not taken when it arrived. Of what came
+    /// as it should the order of arrival is the order, as of everything else.
     pub fn signed_at(self, signed: DateTime<Utc>) -> Self {
-        if signed < self.at { Self { first: DeliveryId::new(signed, [0; 10]), at: signed, ..self } } else { self }
+        if signed < self.at - ON_ITS_WAY {
+            Self { first: DeliveryId::new(signed, [0; 10]), at: signed, ..self }
+        } else {
+            self
+        }
     }
 
     fn is_own(&self, record: &Recorded) -> bool {

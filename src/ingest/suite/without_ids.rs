@@ -193,6 +193,26 @@ async fn a_delivery_that_was_too_old_when_it_arrived_counts_as_of_when_it_was_si
     assert_eq!(words(&answer), ["duplicate 1", "recorded 3"], "of what nobody told it is news");
 }
 
+/// As when the wrong secret was configured: what was refused is gone over in the order in which it came.
+#[tokio::test]
+async fn what_was_refused_within_moments_and_is_gone_over_in_order_ends_as_the_last_one_says() {
+    let setup = setup_ordered(Order::Observed);
+    for (notification, body) in [("n0", ON), ("n1", OFF)] {
+        let mut refused = call(body);
+        for (name, value) in [("key", "stale"), ("notification", notification), ("signed-at", "-2")] {
+            refused.headers.insert(name, value.parse().unwrap());
+        }
+        setup.receiver.receive("flexnet", refused).await.unwrap_err();
+    }
+    let rejected =
+        |(id, (_, verdict, _)): (&DeliveryId, &(_, Verdict, _))| (*verdict == Verdict::Rejected).then(|| id.clone());
+    let mut all: Vec<DeliveryId> = setup.inbox.rows.lock().unwrap().iter().filter_map(rejected).collect();
+    all.sort();
+    for (id, expected) in all.iter().zip(["recorded 1", "recorded 2"]) {
+        assert_eq!(words(&setup.receiver.replay(id).await.unwrap()), [expected]);
+    }
+}
+
 #[tokio::test]
 async fn two_facts_on_one_subject_in_one_notification_are_two_and_its_repeat_is_none() {
     for order in [Order::Observed, Order::Version] {
