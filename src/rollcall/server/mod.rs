@@ -7,7 +7,6 @@ mod configuration_events;
 mod consequences;
 mod control;
 mod cors;
-mod databases;
 mod decision_queue;
 mod health;
 mod hooks;
@@ -55,7 +54,6 @@ use self::{
     configuration_events::{configuration_of, local_event},
     consequences::RosterConsequences,
     control::ServerControl,
-    databases::Databases,
     health::{Audience, Health},
     listener::Front,
     random::random_bytes,
@@ -111,7 +109,6 @@ pub struct Server {
     authenticator: Arc<Authenticator>,
     configuration: Arc<Configuration>,
     refusals: Refusals,
-    databases: Databases,
     dir: DataDir,
     stop: CancellationToken,
     projector_task: JoinHandle<()>,
@@ -146,13 +143,12 @@ impl Server {
             history: server.history.map(|span| span.0),
             ..rollcall_projector::Options::default()
         };
-        let databases = Databases { log: log.clone(), ops: Arc::clone(&ops), read: Arc::clone(&read) };
         let (projector, handle) = Projector::open(dir.path(), tail, read, Arc::clone(&clock), options).await?;
         let stop = CancellationToken::new();
         let projector_task = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
         let limits = health::Limits { staleness: token.max_staleness.0, skew: token.max_clock_skew.0 };
         let health = Health::new(
-            databases.clone(),
+            log.clone(),
             handle.clone(),
             Arc::clone(&keys),
             Arc::clone(&clock),
@@ -197,7 +193,6 @@ impl Server {
             authenticator,
             configuration: Arc::new(Configuration { profile: loaded.profile.clone(), settings: Settings::default() }),
             refusals,
-            databases,
             dir,
             stop,
             projector_task,
@@ -305,7 +300,6 @@ impl Server {
             authenticator,
             configuration,
             refusals,
-            databases,
             dir,
             stop,
             projector_task,
@@ -326,7 +320,7 @@ impl Server {
         receiver.recover().await?;
         let control = ServerControl {
             log: dir.log(),
-            databases,
+            open_log: log.clone(),
             projector: handle.clone(),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),

@@ -46,11 +46,6 @@ fn delivery(n: i64, body: &str) -> Delivery {
     }
 }
 
-/// One of some size.
-pub(super) fn large(n: i64) -> Delivery {
-    delivery(n, &"x".repeat(100_000))
-}
-
 fn part(subject: &str, state: PartState) -> Part {
     let text = |text: &str| Some(text.to_owned());
     Part { id: text("e1"), kind: text("rollcall.product.upserted.v1"), subject: text(subject), state }
@@ -81,7 +76,7 @@ async fn every_statement_can_be_prepared() {
     let text = include_str!("sql.rs");
     #[rustfmt::skip]
     let all = [
-        sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::INSERT_DELIVERIES,
+        sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::CHECKPOINT, sql::INSERT_DELIVERIES,
         sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
         sql::NOTE_REPLAY, sql::DROP_PARTS, sql::REOPEN_DELIVERY, sql::FIND_DELIVERY, sql::PARTS_OF, sql::REPLAYS_OF,
         sql::SAME_NOTIFICATION, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,

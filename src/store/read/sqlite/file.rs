@@ -8,7 +8,6 @@ use std::{
 };
 
 use rollcall_events::{Digest, Position};
-use rollcall_sqlite::{Checkpointer, Limits, Turn, WriteAhead};
 use sqlx::{
     ConnectOptions, Row, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -22,9 +21,6 @@ const INDEXES: &str = include_str!("../../../../migrations/sqlite/read/2_indexes
 /// Readers at a time; SQLite reads of one file hardly gain from more on small machines.
 const READERS: u32 = 4;
 
-/// When what is written ahead is moved. The file is derived: what fails is tried again.
-pub(super) const LIMITS: Limits = Limits { durable: false, ..Limits::USUAL };
-
 /// A file of so few events needs no figures.
 const FEW: u64 = 1_000;
 
@@ -34,8 +30,6 @@ pub(super) struct Database {
     path: PathBuf,
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
-    /// Moves what is written ahead; none where nobody reads the file yet.
-    checkpointer: Option<Checkpointer>,
     /// Where the planner's figures were taken last.
     analyzed: AtomicU64,
 }
@@ -74,8 +68,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 fn in_use(path: &Path) -> SqliteConnectOptions {
     // Losing the last commits of a derived file in a power failure costs a second of folding, so no fsync per batch.
-    let options = options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal);
-    options.pragma("wal_autocheckpoint", "0")
+    options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
 }
 
 async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
@@ -118,7 +111,8 @@ impl Database {
         match checked {
             Ok(()) => Ok(db),
             Err(why) => {
-                db.let_go().await;
+                db.writer.close().await;
+                db.readers.close().await;
                 Err(why)
             }
         }
@@ -128,18 +122,13 @@ impl Database {
     pub(super) async fn create(path: &Path, origin: Origin) -> Result<Self, ReadError> {
         let writer = pool(in_use(path).create_if_missing(true), 1).await?;
         Self::tables(&writer, origin).await?;
-        let db = Self::in_use(path, writer, LIMITS).await?;
+        let db = Self::of(path, writer, readers(path).await?);
         db.index().await?;
         Ok(db)
     }
 
-    async fn in_use(path: &Path, writer: SqlitePool, limits: Limits) -> Result<Self, ReadError> {
-        let readers = readers(path).await?;
-        let mut connection = writer.acquire().await?;
-        let moving = Checkpointer::start(("read.db", path), in_use(path), &mut connection, limits).await;
-        drop(connection);
-        let checkpointer = Some(moving.map_err(|what| ReadError::Database(what.into()))?);
-        Ok(Self { path: path.to_owned(), writer, readers, checkpointer, analyzed: AtomicU64::new(0) })
+    fn of(path: &Path, writer: SqlitePool, readers: SqlitePool) -> Self {
+        Self { path: path.to_owned(), writer, readers, analyzed: AtomicU64::new(0) }
     }
 
     /// A new file that nobody reads yet: no journal, no syncs, no indexes for reading until `index`.
@@ -151,18 +140,12 @@ impl Database {
             .pragma("cache_size", "-65536");
         let writer = pool(bulk, 1).await?;
         Self::tables(&writer, origin).await?;
-        let (readers, path) = (writer.clone(), path.to_owned());
-        Ok(Self { path, writer, readers, checkpointer: None, analyzed: AtomicU64::new(0) })
+        Ok(Self::of(path, writer.clone(), writer))
     }
 
     /// A file that is known to be good.
     pub(super) async fn attach(path: &Path) -> Result<Self, ReadError> {
-        Self::attach_with(path, LIMITS).await
-    }
-
-    /// The same, with limits that a test may want otherwise.
-    pub(super) async fn attach_with(path: &Path, limits: Limits) -> Result<Self, ReadError> {
-        Self::in_use(path, pool(in_use(path), 1).await?, limits).await
+        Ok(Self::of(path, pool(in_use(path), 1).await?, readers(path).await?))
     }
 
     async fn tables(writer: &SqlitePool, origin: Origin) -> Result<(), ReadError> {
@@ -175,16 +158,6 @@ impl Database {
             .await?;
         tx.commit().await?;
         Ok(())
-    }
-
-    /// The turn to write; what was written is moved behind it.
-    async fn turn(&self) -> Option<Turn<'_>> {
-        Some(self.checkpointer.as_ref()?.turn().await)
-    }
-
-    /// What is written ahead, and who keeps it there.
-    pub(super) fn write_ahead(&self) -> WriteAhead {
-        self.checkpointer.as_ref().map(Checkpointer::write_ahead).unwrap_or_default()
     }
 
     pub(super) async fn index(&self) -> Result<(), ReadError> {
@@ -222,7 +195,6 @@ impl Database {
     }
 
     pub(super) async fn apply(&self, batch: &Batch<'_>, from: Position, to: Position) -> Result<(), ReadError> {
-        let _turn = self.turn().await;
         let mut tx = self.writer.begin().await?;
         // First, so that the transaction writes from its first statement and a rival waits or is told.
         let moved = sqlx::query(sql::CHECKPOINT_MOVE).bind(number(from)).bind(number(to)).execute(&mut *tx).await?;
@@ -239,7 +211,6 @@ impl Database {
 
     /// Empties so many facts at most that were over by a position. How many it were.
     pub(super) async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError> {
-        let _turn = self.turn().await;
         let done = sqlx::query(sql::FORGET).bind(number(to)).bind(rows).execute(&self.writer).await?;
         Ok(done.rows_affected())
     }
@@ -263,23 +234,16 @@ impl Database {
         self.sync().await
     }
 
+    /// Lets go of the file in use. A write-ahead log that stays behind would be taken for the next file's, so then the
+    /// file must not be replaced.
     pub(super) fn is_closed(&self) -> bool {
         self.writer.is_closed() || self.readers.is_closed()
     }
 
-    async fn let_go(&self) {
-        self.readers.close().await;
-        if let Some(checkpointer) = &self.checkpointer {
-            checkpointer.stop().await;
-        }
-        self.writer.close().await;
-    }
-
-    /// Lets go of the file in use. A write-ahead log that stays behind would be taken for the next file's, so then the
-    /// file must not be replaced.
     pub(super) async fn close(&self) -> Result<(), ReadError> {
         let path = &self.path;
-        self.let_go().await;
+        self.readers.close().await;
+        self.writer.close().await;
         if sibling(path, "-wal").exists() { Err(ReadError::InUse(path.clone())) } else { Ok(()) }
     }
 }

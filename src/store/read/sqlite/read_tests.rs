@@ -5,13 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Change, Effect, Folded, SetDigest};
 use rollcall_events::{LogId, Position};
-use rollcall_sqlite::{Limits, WriteAhead};
 
 use tokio::sync::RwLock;
 
 use super::{
     batch::Batch,
-    file::{Database, LIMITS},
+    file::Database,
     statements,
     store::{Shared, SqliteRead},
 };
@@ -515,29 +514,4 @@ async fn facts_are_paged_by_source_and_subject() {
         seen.extend(page.into_iter().map(|row| row.subject));
     }
     assert_eq!(seen, ["product/1", "product/2", "product/3", "product/4", "product/5"]);
-}
-
-/// Somebody with their own SQL who sees what there is now, and keeps it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_stays_is_told_of_until_it_is_gone() {
-    let dir = Dir::new();
-    SqliteRead::open(&dir, ORIGIN).await.unwrap().shared.db.read().await.close().await.unwrap();
-    let (look_again, most) = (std::time::Duration::from_millis(20), 1 << 20);
-    let limits = Limits { step: 64 << 10, most, look_again, rest: std::time::Duration::ZERO, ..LIMITS };
-    let db = Database::attach_with(&dir.join("read.db"), limits).await.unwrap();
-    let mut reader = db.freeze().await.unwrap();
-    let large = "x".repeat(100_000);
-    for n in 1..30 {
-        let fact = began(&format!("product/{n}"), &format!(r#"{{"product":"{n}","name":"{large}"}}"#));
-        db.apply(&Batch::of(&[folded(n, [fact])]), Position(n - 1), Position(n)).await.unwrap();
-    }
-    while db.write_ahead().held.is_none() {
-        tokio::task::yield_now().await;
-    }
-    assert!(db.write_ahead().bytes > most);
-    sqlx::raw_sql("ROLLBACK").execute(&mut reader.connection).await.unwrap();
-    while db.write_ahead() != (WriteAhead { database: "read.db", ..WriteAhead::default() }) {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(std::fs::metadata(dir.join("read.db-wal")).unwrap().len(), 0, "what it took is given back");
 }

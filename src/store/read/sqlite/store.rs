@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Folded, Subject};
 use rollcall_events::{Digest, Position};
-use rollcall_sqlite::WriteAhead;
 use sqlx::Connection;
 use tokio::sync::{RwLock, RwLockReadGuard};
 
@@ -122,11 +121,6 @@ impl Projection for SqliteRead {
 
     async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError> {
         self.shared.db().await?.forget(to, rows).await
-    }
-
-    fn write_ahead(&self) -> WriteAhead {
-        // Nothing while it is swapped.
-        self.shared.db.try_read().map(|db| db.write_ahead()).unwrap_or_default()
     }
 
     async fn freeze(&self) -> Result<Box<dyn Frozen>, ReadError> {
