@@ -39,7 +39,11 @@ fn facts(server: &Server) -> usize {
 /// Heard by the follower after everything before it was kept.
 fn told(server: &Server, slapd: &Slapd, uid: &str) {
     slapd.change(&person(uid, "people", "x"));
-    wait_for(uid, || events(server).iter().any(|event| event["data"]["username"] == uid).then_some(()));
+    wait_for(uid, || {
+        let said = events(server).iter().filter(|event| event["data"]["username"] == uid).count();
+        assert!(said <= 1, "{uid} is said {said} times");
+        (said == 1).then_some(())
+    });
 }
 
 /// The process, by its number, that read everything last.

@@ -51,7 +51,7 @@ fn nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed() {
         server.kill();
         load.stop();
         server.go();
-        if kill % 20 == 0 || kill == kills {
+        if kill % 10 == 0 || kill == kills {
             told.lock().unwrap().check(&server, Lost::Nothing);
         }
         if kill % 50 == 0 || kill == kills {
