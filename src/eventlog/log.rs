@@ -261,6 +261,10 @@ impl Tail for Log {
         self.engine.newest_by_id(source, begins).await
     }
 
+    async fn newest_by_other_id(&self, source: &str, begins: &str) -> Result<Option<Position>, TailError> {
+        self.engine.newest_by_other_id(source, begins).await
+    }
+
     async fn clock_mends(&self) -> Result<Vec<ClockMend>, TailError> {
         self.engine.clock_mends().await
     }

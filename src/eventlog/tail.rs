@@ -66,6 +66,12 @@ pub trait Tail: Send + Sync + 'static {
     /// As [`TailError`].
     async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError>;
 
+    /// The newest event of a source whose id does not begin with a text. Goes through all ids of the source.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn newest_by_other_id(&self, source: &str, begins: &str) -> Result<Option<Position>, TailError>;
+
     /// Where the machine's clock was mended, in position order.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::{
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelNull, CelString, CelUInt};
 use cel::common::value::Val;
-use rollcall_events::json;
+use rollcall_events::{Digest, json};
 use rollcall_ingest::connector::{Problem, ProblemType};
 use serde::{
     Deserializer,
@@ -208,8 +208,10 @@ pub(super) fn escaped(step: &str) -> String {
     step.replace('~', "~0").replace('/', "~1")
 }
 
-/// What stands in a body for a text or a word that is none.
-const STAND_IN: &str = "\\u0000unreadable";
+/// A text that stands in a body for a text or a word that is none. The body cannot have it: it would have its own digest.
+fn stand_in(body: &[u8]) -> String {
+    format!("unreadable {}", Digest::of(body))
+}
 
 /// Reads a body. An item of a list that cannot be read, or that says something twice, does not take the others along where it
 /// can be told apart.
@@ -226,11 +228,12 @@ pub(super) fn read(body: &[u8]) -> Result<Document, Problem> {
         if problem.kind != ProblemType::Malformed {
             return Err(problem);
         }
-        let Some((mended, wrong)) = json::stand_in(body, STAND_IN) else { return Err(problem) };
+        let stand_in = stand_in(body);
+        let Some((mended, wrong)) = json::stand_in(body, &stand_in) else { return Err(problem) };
         if json::syntax_error(&mended).is_some() {
             return Err(problem);
         }
-        read_mended(&mended, Some(wrong.into())).map_err(|_| problem)
+        read_mended(&mended, Some(StandIns { text: stand_in, wrong: wrong.into() })).map_err(|_| problem)
     })
 }
 
@@ -238,9 +241,9 @@ fn malformed(pointer: String, detail: String) -> Problem {
     Problem::at(ProblemType::Malformed, pointer, detail)
 }
 
-/// Reads what is JSON; `wrong` says in order what is wrong where something stands in for what was there.
-fn read_mended(body: &[u8], wrong: Option<VecDeque<String>>) -> Result<Document, Problem> {
-    let mut reading = Reading { mended: wrong, ..Reading::default() };
+/// Reads what is JSON.
+fn read_mended(body: &[u8], mended: Option<StandIns>) -> Result<Document, Problem> {
+    let mut reading = Reading { mended, ..Reading::default() };
     let mut de = serde_json::Deserializer::from_slice(body);
     let read = Value(&mut reading).deserialize(&mut de).and_then(|value| de.end().map(|()| value));
     match read {
@@ -257,6 +260,13 @@ fn read_mended(body: &[u8], wrong: Option<VecDeque<String>>) -> Result<Document,
     }
 }
 
+/// What stands in for what was there.
+struct StandIns {
+    text: String,
+    /// What is wrong with each, in order.
+    wrong: VecDeque<String>,
+}
+
 /// What is known while a body is read.
 #[derive(Default)]
 struct Reading {
@@ -265,8 +275,8 @@ struct Reading {
     /// Where the reader is; where it stopped, once it did.
     steps: Vec<String>,
     too_many: bool,
-    /// What is wrong where something stands in for what was there; nothing where nothing does.
-    mended: Option<VecDeque<String>>,
+    /// Nothing where nothing stands in.
+    mended: Option<StandIns>,
     /// What is wrong with what is read now. The item of a list that it stands in takes it.
     wrong: Option<Problem>,
     unreadable: Vec<Problem>,
@@ -284,8 +294,8 @@ impl Reading {
 
     /// Whether a text stands in for what cannot be read.
     fn is_stand_in(&mut self, text: &str) -> bool {
-        let Some(mended) = self.mended.as_mut().filter(|_| text == "\0unreadable") else { return false };
-        let detail = mended.pop_front().unwrap_or_else(|| "it is no JSON".to_owned());
+        let Some(mended) = self.mended.as_mut().filter(|mended| mended.text == text) else { return false };
+        let detail = mended.wrong.pop_front().unwrap_or_else(|| "it is no JSON".to_owned());
         self.note(detail);
         true
     }

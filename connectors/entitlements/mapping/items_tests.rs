@@ -96,6 +96,9 @@ fn an_item_that_cannot_be_read_does_not_take_the_others_along() {
         let made = told(&PRODUCTS.replace("payload.products", "payload"), &body);
         assert_eq!(made[0], "product/d", "{shown}: {made:?}");
     }
+    // No text of a body is taken for what stands in for another.
+    let text = br#"{"products": [{"id": "\u0000unreadable"}, {"id": "unreadable"}, {"id": "\x"}]}"#;
+    assert_eq!(told(PRODUCTS, text)[1..], ["product/unreadable", "malformed /products/2/id"]);
     // What stands in no list, and where a text has no end, is all of it.
     for body in [
         &br#"{"n": NaN, "products": [{"id": "a"}]}"#[..],

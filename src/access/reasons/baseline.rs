@@ -42,8 +42,8 @@ impl Roster {
         let search = PathSearch::new(self, place, now);
         let seen_as =
             if caller == Principal::Anyone { PseudoPrincipal::Anyone } else { PseudoPrincipal::Authenticated };
-        let common = search.baseline_obstacles(caller);
-        if common.is_empty() && self.admitted(caller, now.timestamp_micros()).is_none() {
+        let ways = search.baseline_ways(caller);
+        if ways.iter().any(Vec::is_empty) && self.admitted(caller, now.timestamp_micros()).is_none() {
             return Vec::new();
         }
         let visibility = search.visibility_register();
@@ -53,7 +53,7 @@ impl Roster {
             if given.is_empty() {
                 continue;
             }
-            let mut obstacles = common.clone();
+            let mut obstacles = Vec::new();
             let mut facts = search.baseline_causes(caller);
             if let Some(wanted) = row.visibility
                 && resource.visibility != Some(wanted)
@@ -73,7 +73,10 @@ impl Roster {
             obstacles.extend(turned);
             facts.extend(row.when.keys().filter_map(|name| self.setting_cause(&format!("switches.{name}"))));
             let reason = self.baseline_reason(n, row, given, facts);
-            found.push(BaselinePath { reason, obstacles });
+            found.extend(ways.iter().map(|way| BaselinePath {
+                reason: reason.clone(),
+                obstacles: way.iter().chain(&obstacles).cloned().collect(),
+            }));
         }
         found
     }
@@ -100,21 +103,26 @@ impl Roster {
 }
 
 impl PathSearch<'_> {
-    /// What keeps a caller from everything here, role or not.
-    fn baseline_obstacles(&self, caller: Principal) -> Vec<Obstacle> {
+    /// What keeps a caller from everything here, role or not: by its own persons, and by each that it was linked with
+    /// and that would let it in.
+    fn baseline_ways(&self, caller: Principal) -> Vec<Vec<Obstacle>> {
         let roster = self.roster;
-        let mut found = self.common.clone();
+        let mut own = self.common.clone();
+        let mut ways = Vec::new();
         match caller {
-            Principal::Anyone => {}
             Principal::User(user) | Principal::Limited(user, _) if roster.shut_out(user) => {
                 for person in roster.persons_of(user) {
-                    found.extend(self.person_obstacles(user, *person));
+                    own.extend(self.person_obstacles(user, *person));
                 }
+                let parted = roster.formerly_linked(user);
+                let parted = parted.iter().filter_map(|parted| self.formerly_let_in(parted));
+                ways.extend(parted.map(|parted| self.common.iter().cloned().chain([parted]).collect()));
             }
-            Principal::User(_) | Principal::Limited(..) => {}
-            Principal::Service(ServiceIx(ix)) => found.extend(self.service_obstacles(ix)),
+            Principal::Anyone | Principal::User(_) | Principal::Limited(..) => {}
+            Principal::Service(ServiceIx(ix)) => own.extend(self.service_obstacles(ix)),
         }
-        each_once(found)
+        ways.insert(0, each_once(own));
+        ways
     }
 
     /// What says that the place is there.
@@ -128,7 +136,7 @@ impl PathSearch<'_> {
                 found.push(Cause { position: view.changed, source: LOCAL.to_owned(), subject });
             }
             Place::Project(ProjectIx::Personal(owner)) => {
-                found.extend(roster.persons_of(owner).iter().map(|person| self.person_cause(*person)));
+                found.extend(self.owner_causes(owner));
                 found.extend(roster.link_causes(owner));
             }
             Place::Root | Place::Project(_) => {}

@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_events::{LOCAL, Position, body::member_subject};
+use rollcall_events::{
+    LOCAL, Position,
+    body::{member_subject, username_subject},
+};
 
 use super::{Cause, Fix, Hindrance, Obstacle, PathSearch, RolePath, Rule, Standing, obstacle};
 use crate::roster::{
     bindings::API_ROLE_PREFIX,
-    facts::{Holder, Member, Origin, RecordedScope},
+    facts::{Field, Former, Holder, Member, Origin, RecordedScope},
     handles::{FolderIx, GroupIx, Place, ProfileKind, ProjectIx, ServiceIx, UserIx},
     register::Register,
 };
@@ -119,7 +122,27 @@ impl PathSearch<'_> {
         let persons = roster.persons_of(user).iter();
         let obstacles = persons.clone().flat_map(|person| self.person_obstacles(user, *person));
         let causes = obstacles.filter_map(|obstacle| obstacle.cause).chain(roster.link_causes(user)).chain(taken);
-        causes.chain(persons.map(|person| self.person_cause(*person))).max_by_key(|cause| cause.position)
+        causes.chain(self.owner_causes(user)).max_by_key(|cause| cause.position)
+    }
+
+    /// What says that the owner of a personal project is there, and called as the project is.
+    pub(super) fn owner_causes(&self, user: UserIx) -> Vec<Cause> {
+        let persons = self.roster.persons_of(user).iter();
+        persons.flat_map(|person| [Some(self.person_cause(*person)), self.renamed_by(*person)]).flatten().collect()
+    }
+
+    /// The command by which a person is called as it is, where nothing was said of the person since: it was given the name,
+    /// or lost the one that it had to somebody else.
+    fn renamed_by(&self, person: u32) -> Option<Cause> {
+        let facts = &self.roster.facts;
+        let Former { to: old, left } = facts.newest_former(Field::PersonName, person)?;
+        if left <= self.person_cause(person).position {
+            return None;
+        }
+        let lost = facts.user_names.get(old).is_some_and(|owner| *owner != person);
+        let passed = if lost { old } else { facts.persons.get(person)?.name };
+        let subject = username_subject(facts.user_names.id(passed));
+        Some(Cause { position: left, source: LOCAL.to_owned(), subject })
     }
 
     /// The personal project is its user's.
@@ -131,7 +154,7 @@ impl PathSearch<'_> {
             role: self.roster.profile.role_name(held.role).to_owned(),
             name: self.roster.user_id(user),
             text: "the user's own personal project".to_owned(),
-            facts: self.roster.persons_of(user).iter().map(|person| self.person_cause(*person)).collect(),
+            facts: self.owner_causes(user),
             until: i64::MAX,
             obstacles: self.common.clone(),
         };

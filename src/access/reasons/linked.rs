@@ -88,14 +88,42 @@ impl PathSearch<'_> {
         ways.min_by_key(|own| self.wanted.order(Hindrance::NONE.and(*own))).unwrap_or_default()
     }
 
+    /// What let a suspended person of an authoritative source shut a user out: the last of the suspension, of the link and
+    /// the persons that it needs, and of what made the source one to be believed.
+    pub(super) fn shut_out_by(&self, user: UserIx, person: u32, source: &str) -> Cause {
+        let setting = self.roster.setting_cause(&format!("sources.{source}.authoritative"));
+        let links = self.roster.link_causes(user).into_iter().filter(|cause| cause.subject.starts_with("link/"));
+        let suspended = self.person_cause(person);
+        let persons = self.roster.persons_of(user).iter().filter_map(|person| {
+            let position = self.roster.facts.persons.get(*person)?.first;
+            Some(Cause { position, ..self.person_cause(*person) })
+        });
+        links
+            .chain(setting)
+            .chain(persons)
+            .chain([suspended.clone()])
+            .max_by_key(|cause| cause.position)
+            .unwrap_or(suspended)
+    }
+
+    fn is_parted(&self, parted: &Parted) -> Obstacle {
+        let names = &self.roster.facts.persons.names;
+        let other = format!("{}/{}", self.roster.source_text(names.space(parted.person)), names.text(parted.person));
+        let (text, remedy) = (format!("{other} is not linked any more"), format!("{other} is linked again"));
+        obstacle(Standing::Ended, text, remedy, Some(parted.cause.clone()))
+    }
+
+    /// What keeps a user from being let in by a person that it was linked with; nothing where that one is not there, or
+    /// was not when the two parted.
+    pub(super) fn formerly_let_in(&self, parted: &Parted) -> Option<Obstacle> {
+        let was_there = self.person_cause(parted.person).position < parted.cause.position;
+        (was_there && self.roster.facts.is_live(parted.person)).then(|| self.is_parted(parted))
+    }
+
     /// What a user had through a person that it was linked with. Only what was so before the two parted: what the other
     /// is given since is nobody else's business.
     pub(super) fn find_formerly(&mut self, parted: &Parted) {
-        let roster = self.roster;
-        let names = &roster.facts.persons.names;
-        let other = format!("{}/{}", roster.source_text(names.space(parted.person)), names.text(parted.person));
-        let (text, remedy) = (format!("{other} is not linked any more"), format!("{other} is linked again"));
-        let own = [obstacle(Standing::Ended, text, remedy, Some(parted.cause.clone()))];
+        let own = [self.is_parted(parted)];
         let (before, around) = (self.paths.len(), std::mem::take(&mut self.around));
         self.find_of_person(parted.person, &own, &own);
         self.around = around;

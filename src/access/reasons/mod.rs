@@ -559,15 +559,6 @@ impl<'a> PathSearch<'a> {
         found
     }
 
-    /// What let a suspended person of an authoritative source shut a user out: the last of the suspension, of the link
-    /// and of what made the source one to be believed.
-    fn shut_out_by(&self, user: UserIx, person: u32, source: &str) -> Cause {
-        let setting = self.roster.setting_cause(&format!("sources.{source}.authoritative"));
-        let links = self.roster.link_causes(user).into_iter().filter(|cause| cause.subject.starts_with("link/"));
-        let suspended = self.person_cause(person);
-        links.chain(setting).chain([suspended.clone()]).max_by_key(|cause| cause.position).unwrap_or(suspended)
-    }
-
     /// `renewed`: what opens a window that is over.
     fn window(
         &self,

@@ -648,6 +648,11 @@ impl Facts {
         }
     }
 
+    /// The last reference that is not the one of now, and when it was left.
+    pub(crate) fn newest_former(&self, field: Field, row: u32) -> Option<Former> {
+        self.formers.get(&(field, row))?.iter().max_by_key(|former| former.left).copied()
+    }
+
     /// The event by which a reference moved away from `old` last.
     pub(crate) fn left(&self, field: Field, row: u32, old: u32) -> Option<Position> {
         self.formers.get(&(field, row))?.iter().find(|former| former.to == old).map(|former| former.left)

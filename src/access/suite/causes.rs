@@ -159,6 +159,26 @@ fn a_person_that_is_active_again_is_named_for_what_a_group_gives() {
     explanations_name_the_event(3_190_921_278_044_918_631).unwrap();
 }
 
+/// Found by the property above: whose own source is suspended was let in by another's person, until the two parted.
+#[test]
+fn a_parting_that_takes_what_everybody_signed_in_may_is_named() {
+    for seed in [1_948_016_805_856_223_745, 6_085_529_068_519_208_690, 10_725_633_535_560_115_501] {
+        explanations_name_the_event(seed).unwrap();
+    }
+}
+
+/// Found by the property above: a user that is given a name under which it can have a personal project.
+#[test]
+fn a_name_that_makes_a_personal_project_is_named() {
+    explanations_name_the_event(3_276_631_161_204_477_752).unwrap();
+}
+
+/// Found by the property above: a link takes effect when the second of its persons is stated.
+#[test]
+fn a_person_that_joins_others_of_whom_one_is_suspended_is_named() {
+    explanations_name_the_event(6_997_132_429_730_597_834).unwrap();
+}
+
 fn explanations_name_the_event(seed: u64) -> Result<(), TestCaseError> {
     let mut roster = Roster::new(LogId([7; 8]));
     // The world is made first; what turns an answer afterwards is what happens.

@@ -401,8 +401,12 @@ impl World {
             },
             max_quarantine: Quarantine { deliveries: 20, bytes: 1 << 20 },
         };
-        let receiver =
-            Receiver::new(vec![route], ops.clone(), (Arc::new(log.clone()), Arc::new(log.clone())), clock.clone());
+        let receiver = Receiver::new(
+            vec![HookRoute { source: "lab".parse().unwrap(), ..route.clone() }, route],
+            ops.clone(),
+            (Arc::new(log.clone()), Arc::new(log.clone())),
+            clock.clone(),
+        );
         let deps = EngineDeps {
             append: Arc::new(log.clone()),
             tail: Arc::new(log.clone()),

@@ -383,24 +383,34 @@ fn of_which(view: &CallerView<'_>, asked: Option<&SourceName>) -> Result<Option<
 /// # Errors
 /// There is none of this id, or it cannot be read now.
 pub async fn show(reads: &Reads, id: &str) -> Result<Answer<DeliveryInFull>> {
-    let found = find_id(reads.app(), id, |source| reads.view(&reads.live().read()).serves(source)).await?;
+    let served = served(&reads.view(&reads.live().read()));
+    let found = find_id(reads.app(), id, &served).await?;
     in_full(reads.app(), &found).await
 }
 
+/// The sources of whose deliveries the caller is told; every source when empty.
+fn served(view: &CallerView<'_>) -> Vec<SourceName> {
+    view.served().into_iter().filter_map(|source| source.parse().ok()).collect()
+}
+
 /// The delivery that is meant by an id or its beginning, of those of a source that the caller serves.
-async fn find_id(app: &App, text: &str, serves: impl Fn(&str) -> bool) -> Result<DeliveryId> {
+async fn find_id(app: &App, text: &str, served: &[SourceName]) -> Result<DeliveryId> {
     if let Ok(id) = text.parse() {
         app.ops.caught_up().await.map_err(unreadable)?;
         let found = app.ops.delivery(&id).await.map_err(unreadable)?;
-        let known = found.is_some_and(|found| serves(found.summary.source.as_str()));
+        let known = found.is_some_and(|found| served.is_empty() || served.contains(&found.summary.source));
         return known.then_some(id).ok_or_else(no_such_delivery);
     }
     let begins = prefix::of_kind("dlv", text).ok_or_else(no_such_delivery)?;
     let last = format!("{begins:f<36}").parse().map_err(|_| no_such_delivery())?;
     app.ops.caught_up().await.map_err(unreadable)?;
-    let rows = app.ops.deliveries(&DeliveryFilter::default(), Some(&last), prefix::TOLD).await.map_err(unreadable)?;
-    let rows = rows.into_iter().filter(|row| serves(row.source.as_str()));
-    let found = rows.map(|row| (row.id.to_string(), row.id)).filter(|(id, _)| id.starts_with(&begins));
+    let mut rows = Vec::new();
+    let of_any = served.is_empty().then_some(None);
+    for source in of_any.into_iter().chain(served.iter().cloned().map(Some)) {
+        let filter = DeliveryFilter { source, ..DeliveryFilter::default() };
+        rows.extend(app.ops.deliveries(&filter, Some(&last), prefix::TOLD).await.map_err(unreadable)?);
+    }
+    let found = rows.into_iter().map(|row| (row.id.to_string(), row.id)).filter(|(id, _)| id.starts_with(&begins));
     prefix::the_one(&begins, found, no_such_delivery)
 }
 
@@ -435,7 +445,8 @@ async fn in_full(app: &App, id: &DeliveryId) -> Result<Answer<DeliveryInFull>> {
 /// # Errors
 /// There is none of this id, its source is gone, or nothing was acknowledged.
 pub async fn replay(commands: Commands, id: &str) -> Result<HookAnswer> {
-    let id = find_id(commands.app(), id, |source| commands.view(&commands.live().read()).serves(source)).await?;
+    let served = served(&commands.view(&commands.live().read()));
+    let id = find_id(commands.app(), id, &served).await?;
     let answer = commands.receiver().replay(&id).await.map_err(not_replayed)?;
     Ok(with_effects(commands.app(), &commands.party(), &answer, Some(REPLAY_EFFECTS_TIMEOUT)).await)
 }
@@ -475,7 +486,8 @@ pub async fn dismiss(commands: Commands, id: &str, how: DismissDelivery) -> Resu
             .because("The reason has a character that is not seen.")
             .with_field(SchemaError::at("/because", expected)));
     }
-    let delivery = find_id(commands.app(), id, |source| commands.view(&commands.live().read()).serves(source)).await?;
+    let served = served(&commands.view(&commands.live().read()));
+    let delivery = find_id(commands.app(), id, &served).await?;
     let dismissal =
         Dismissal { at: commands.now(), by: commands.author().as_str().to_owned(), because: because.trim().to_owned() };
     commands.ops().caught_up().await.map_err(unreadable)?;

@@ -153,6 +153,13 @@ impl Tail for MemoryLog {
         Ok(newest)
     }
 
+    async fn newest_by_other_id(&self, source: &str, begins: &str) -> Result<Option<Position>, TailError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let is_asked = |key: &EventKey| key.source.as_str() == source && !key.id.starts_with(begins);
+        let newest = state.index.iter().filter(|(key, _)| is_asked(key)).map(|(_, at)| *at).max();
+        Ok(newest.and_then(|at| Some(state.records.get(at)?.position)))
+    }
+
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
         let mends = self.clock_mends().await?;
         let told = |record: &Recorded| ClockMend::told(&mends, record.position, record.recorded_at);

@@ -411,7 +411,8 @@ pub(crate) async fn records_are_found_by_position_and_one_that_is_not_there_is_d
 }
 
 pub(crate) async fn an_event_is_found_by_the_beginning_of_its_id(log: Log, _: Arc<TestClock>) {
-    for id in ["abc%", "abc", "abd", "ab_", "x"] {
+    let ids = ["abc%", "abc", "abd", "ab_", "x"];
+    for id in ids {
         log.append(vec![event(id, "1")]).await.unwrap();
     }
     let source = event("x", "1").key.source;
@@ -427,6 +428,11 @@ pub(crate) async fn an_event_is_found_by_the_beginning_of_its_id(log: Log, _: Ar
         assert_eq!(positions.iter().map(|position| position.0).collect::<Vec<_>>(), found, "{begins}");
     }
     assert_eq!(log.by_id("other", "ab", 9).await.unwrap(), []);
+    for begins in ["", "a", "ab", "zz"] {
+        let other = (1u64..).zip(ids).filter(|(_, id)| !id.starts_with(begins)).map(|(at, _)| Position(at)).max();
+        assert_eq!(log.newest_by_other_id(source.as_str(), begins).await.unwrap(), other, "{begins}");
+    }
+    assert_eq!(log.newest_by_other_id("other", "ab").await.unwrap(), None);
 }
 
 pub(crate) async fn a_moment_is_the_last_record_of_then(log: Log, clock: Arc<TestClock>) {

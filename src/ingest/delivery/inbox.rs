@@ -41,6 +41,17 @@ pub struct StoredDelivery {
     pub bytes: u64,
     /// What became of it.
     pub verdict: Verdict,
+    /// Whether it was refused when it arrived, also where it was taken since.
+    pub refused: bool,
+}
+
+/// What was taken under the signed id of a notification before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SameNotification {
+    /// The authentic deliveries of the source with this id and these bytes, oldest first.
+    pub deliveries: Vec<DeliveryId>,
+    /// Others came under this id, with other bytes: it tells nothing.
+    pub is_reused: bool,
 }
 
 /// Where deliveries are kept.
@@ -91,12 +102,12 @@ pub trait Inbox: Send + Sync + 'static {
     /// As [`InboxError`].
     async fn find(&self, delivery: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError>;
 
-    /// When the same notification was taken before: the authentic deliveries of the source with this signed id and these
-    /// bytes, as far as they are kept, oldest first.
+    /// Whether the same notification was taken before, as far as deliveries are kept. Of an id under which thousands came
+    /// only the newest are looked at.
     ///
     /// # Errors
     /// As [`InboxError`].
-    async fn same_notification(&self, delivery: &Delivery) -> Result<Vec<(DeliveryId, DateTime<Utc>)>, InboxError>;
+    async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError>;
 
     /// Up to `limit` deliveries after `after` that have a part in quarantine with this problem, oldest first.
     ///

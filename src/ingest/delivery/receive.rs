@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use chrono::{DateTime, Duration, Utc};
 use rollcall_eventlog::{Append, AppendError, Outcome, Tail, TailError};
 use rollcall_events::{Clock, Order, Position, SourceName};
 use serde::Serialize;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::{
     connector::{
@@ -21,10 +24,10 @@ use crate::{
         clipped,
     },
     delivery::{
-        inbox::{Durability, Inbox, InboxError, PartOutcomes},
+        inbox::{Durability, Inbox, InboxError, PartOutcomes, SameNotification},
         model::{Delivery, DeliveryId, Part, PartState, Verdict},
         quarantine::{Quarantine, QuarantineBudget},
-        said::{Arrival, Fact, Fate, Identity, judge_again, judge_arrival},
+        said::{Arrival, Deliveries, Fact, Fate, Identity, Sent, judge_again, judge_arrival, newest_of_own_id},
         telemetry,
         validate::{Places, validate},
     },
@@ -204,6 +207,8 @@ pub(crate) struct HookState {
     quarantine: QuarantineBudget,
     /// Held by whoever records what depends on what was said last, alone by whoever asks for that.
     pub(crate) turn: RwLock<()>,
+    /// Where the newest event is to which the sender gave an id, once somebody asked.
+    own_ids: OnceCell<AtomicU64>,
 }
 
 impl Receiver {
@@ -218,7 +223,8 @@ impl Receiver {
         let hook_state = |route: HookRoute| {
             let in_flight = Semaphore::new(route.max_in_flight);
             let (slow, quarantine) = (Semaphore::new(1), QuarantineBudget::default());
-            (route.source.clone(), HookState { route, in_flight, slow, quarantine, turn: RwLock::default() })
+            let (turn, own_ids) = (RwLock::default(), OnceCell::new());
+            (route.source.clone(), HookState { route, in_flight, slow, quarantine, turn, own_ids })
         };
         let hooks = routes.into_iter().map(hook_state).collect();
         let since = clock.now();
@@ -313,19 +319,31 @@ impl ReceiverState {
         }
         let observed = hook_state.route.order == Order::Observed;
         let unmarked = observed && facts.iter().any(|fact| fact.identity == Identity::Statement);
-        let _alone = if unmarked { Some(hook_state.turn.write().await) } else { None };
-        let _shared = if observed && !unmarked { Some(hook_state.turn.read().await) } else { None };
-        // A notification that comes again was said when it came first; one whose events have ids is known by those.
-        let signed = unmarked && delivery.notification.is_some();
-        let same = if signed { self.inbox.same_notification(&delivery).await? } else { Vec::new() };
-        let arrival = (!same.is_empty()).then(|| Arrival::of(&delivery, &same));
+        let signed = observed && delivery.notification.is_some();
+        let mut alone = if unmarked { Some(hook_state.turn.write().await) } else { None };
+        // A notification that comes again was said when it came first.
+        let same = if signed { self.inbox.same_notification(&delivery).await? } else { SameNotification::default() };
+        if same.is_reused {
+            telemetry::NotificationReused { delivery: &delivery }.emit();
+        }
+        let same = same.deliveries;
+        if alone.is_none() && !same.is_empty() {
+            alone = Some(hook_state.turn.write().await);
+        }
+        let _shared = if observed && alone.is_none() { Some(hook_state.turn.read().await) } else { None };
+        let arrival = if same.is_empty() {
+            None
+        } else {
+            let sent = Sent::new(&delivery, false, hook_state.route.hook.as_ref());
+            Some(Arrival::of(&self.deliveries(hook_state), sent, &same).await?)
+        };
         if let Some(arrival) = &arrival {
-            personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at));
+            personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at()));
         }
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced: that a
-        // notification came is known by nothing else where all of it was known.
-        let only_here =
-            signed || !personal.is_empty() || parts.iter().any(|p| matches!(p.state, PartState::Quarantined(_)));
+        // notification came is known by nothing else where all of it was known and nothing has an id.
+        let quarantined = || parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_)));
+        let only_here = signed && unmarked || !personal.is_empty() || quarantined();
         let durability = if only_here { Durability::Synced } else { Durability::Written };
         self.inbox.store(delivery.clone(), parts.clone(), personal, durability).await?;
         self.append(&delivery, parts, facts, arrival.as_ref()).await
@@ -385,12 +403,18 @@ impl ReceiverState {
         facts: Vec<Fact>,
         arrival: Option<&Arrival>,
     ) -> Result<Vec<PartState>, ReceiveError> {
-        let observed = self.hooks.get(&delivery.source).is_some_and(|state| state.route.order == Order::Observed);
-        let fates = match arrival {
+        let hook_state = self.hooks.get(&delivery.source).filter(|state| state.route.order == Order::Observed);
+        let own: Vec<bool> = facts.iter().map(|fact| fact.identity == Identity::Event).collect();
+        let fates = match (hook_state, arrival) {
+            (Some(of), None) if facts.iter().any(|fact| fact.identity == Identity::Statement) => {
+                judge_arrival(&*self.tail, delivery, &facts, self.own_ids(of).await?).await?
+            }
+            (Some(of), Some(arrival)) => {
+                let (own_ids, deliveries) = (self.own_ids(of).await?, self.deliveries(of));
+                judge_again(&*self.tail, delivery, &facts, own_ids, (arrival, &deliveries)).await?
+            }
             // A version or a time tells news from what comes again, and so does an id of the sender.
-            _ if !observed => facts.into_iter().map(|fact| Fate::Append(fact.event)).collect(),
-            None => judge_arrival(&*self.tail, delivery, &facts).await?,
-            Some(arrival) => judge_again(&*self.tail, delivery, &facts, arrival).await?,
+            _ => facts.into_iter().map(|fact| Fate::Append(fact.event)).collect(),
         };
         let mut events = Vec::with_capacity(fates.len());
         let settled: Vec<Option<PartState>> = fates
@@ -409,10 +433,26 @@ impl ReceiverState {
             Outcome::Duplicate(at) => PartState::Duplicate(at),
             Outcome::Conflict(at) => PartState::Conflict(at),
         });
-        Ok(settled
+        let states: Vec<PartState> = settled
             .into_iter()
             .map(|state| state.or_else(|| outcomes.next()).unwrap_or(PartState::Unrecorded))
-            .collect())
+            .collect();
+        if let Some(hook_state) = hook_state {
+            let own = states.iter().zip(own).filter(|(_, own)| *own).filter_map(|(state, _)| state.position());
+            hook_state.note_own_ids(own.max());
+        }
+        Ok(states)
+    }
+
+    pub(crate) fn deliveries<'a>(&'a self, hook_state: &'a HookState) -> Deliveries<'a> {
+        Deliveries::new(self.inbox.as_ref(), hook_state.route.hook.as_ref())
+    }
+
+    /// The newest event of a source to which the sender gave an id. Whoever asks has the source's turn alone.
+    async fn own_ids(&self, hook_state: &HookState) -> Result<Position, TailError> {
+        let newest = newest_of_own_id(&*self.tail, &hook_state.route.source);
+        let newest = hook_state.own_ids.get_or_try_init(async || newest.await.map(|at| at.0.into())).await?;
+        Ok(Position(newest.load(Ordering::Acquire)))
     }
 }
 
@@ -427,6 +467,12 @@ pub(crate) struct MappedDelivery {
 const LARGE: usize = 64 << 10;
 
 impl HookState {
+    fn note_own_ids(&self, newest: Option<Position>) {
+        if let (Some(known), Some(Position(newest))) = (self.own_ids.get(), newest) {
+            known.fetch_max(newest, Ordering::AcqRel);
+        }
+    }
+
     /// As [`HookRoute::map_delivery`], of a large one, or by a hook that may take long, off the threads that answer.
     pub(crate) async fn map_apart(
         &self,

@@ -10,9 +10,9 @@ use crate::{
     connector::{Found, Occasion, ProblemType, Rejection},
     delivery::{
         inbox::InboxError,
-        model::{Delivery, DeliveryId, Replayed, Verdict},
-        receive::{DeliveryAnswer, HookState, MappedDelivery, ReceiveError, Receiver, ReceiverState},
-        said::Arrival,
+        model::{DeliveryId, Replayed, Verdict},
+        receive::{DeliveryAnswer, MappedDelivery, ReceiveError, Receiver, ReceiverState},
+        said::{Arrival, Sent},
         telemetry,
     },
     personal::micros,
@@ -128,21 +128,18 @@ impl ReceiverState {
         let MappedDelivery { parts, facts, mut personal } = hook_state.map_apart(&delivery, now).await?;
         let observed = hook_state.route.order == Order::Observed;
         let _alone = if observed { Some(hook_state.turn.write().await) } else { None };
-        let arrival = if observed { Some(self.arrival(hook_state, &delivery, found).await?) } else { None };
+        let arrival = if observed {
+            let same = self.inbox.same_notification(&delivery).await?;
+            let sent = Sent::new(&delivery, kept.refused, hook_state.route.hook.as_ref());
+            Some(Arrival::of(&self.deliveries(hook_state), sent, &same.deliveries).await?)
+        } else {
+            None
+        };
         if let Some(arrival) = &arrival {
-            personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at));
+            personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at()));
         }
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
         Ok(self.append(&delivery, parts, facts, arrival.as_ref()).await?)
-    }
-
-    /// When what a kept delivery says was said. One that was not taken when it arrived may have been on its way for long, or
-    /// have been kept back by somebody: it counts as of when it was signed.
-    async fn arrival(&self, hook: &HookState, delivery: &Delivery, found: Found) -> Result<Arrival, InboxError> {
-        let same = self.inbox.same_notification(delivery).await?;
-        let arrival = Arrival::of(delivery, &same);
-        let signed = hook.route.hook.notification(&delivery.headers).filter(|_| found == Found::Rejected);
-        Ok(signed.map_or(arrival.clone(), |signed| arrival.signed_at(signed.signed_at)))
     }
 }

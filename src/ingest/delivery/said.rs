@@ -1,23 +1,25 @@
 //! What the facts of a delivery come to where nothing but their arrival orders them: which are new, which came again, and
-//! which are older than what the source said since. Reads the log and appends nothing.
+//! which are older than what the source said since. Reads log and inbox and writes nothing.
 //!
 //! What a body says of one subject is judged in the order of the body, and goes to the log in it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::TryStreamExt;
 use rollcall_eventlog::{Filter, Tail, TailError, When};
-use rollcall_events::{EventKey, NewEvent, Position, Recorded};
+use rollcall_events::{EventKey, NewEvent, Position, Recorded, SourceName};
 
 use crate::{
-    connector::SenderId,
+    connector::{Hook, SenderId},
     delivery::{
+        inbox::{Inbox, InboxError},
         model::{Delivery, DeliveryId, PartState},
-        validate::subject_id,
+        receive::ReceiveError,
+        validate::{GIVEN_ID, subject_id},
     },
 };
 
@@ -61,47 +63,111 @@ pub(crate) enum Fate {
     Settled(PartState),
 }
 
-/// For how long a notification may be on its way: as long as signatures count (Standard Webhooks).
-const ON_ITS_WAY: Duration = Duration::minutes(5);
+/// When a delivery was said. Like is compared with like: the sender's clock may be another than ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    /// Sorts by arrival.
+    id: DeliveryId,
+    received_at: DateTime<Utc>,
+    /// By the sender's clock.
+    signed_at: Option<DateTime<Utc>>,
+    /// Whether it was refused when it arrived: then it may have been on its way for long, or have been kept back by
+    /// somebody.
+    refused: bool,
+}
 
-/// When a delivery arrived that is gone over again, or came again.
+impl Sent {
+    pub fn new(delivery: &Delivery, refused: bool, hook: &dyn Hook) -> Self {
+        let signed_at = hook.notification(&delivery.headers).map(|of| of.signed_at);
+        Self { id: delivery.id.clone(), received_at: delivery.received_at, signed_at, refused }
+    }
+
+    /// Of what was taken when it came the order of arrival is the order. What was refused counts as of when it was signed.
+    fn is_after(&self, other: &Self) -> bool {
+        match (self.signed_at, other.signed_at) {
+            (Some(mine), Some(theirs)) if self.refused || other.refused => (mine, &self.id) > (theirs, &other.id),
+            _ => self.counted() > other.counted(),
+        }
+    }
+
+    /// Where it stands among those of which it is not known when they were signed.
+    fn counted(&self) -> DeliveryId {
+        match self.signed_at {
+            Some(signed) if self.refused && signed < self.received_at => DeliveryId::new(signed, [0; 10]),
+            _ => self.id.clone(),
+        }
+    }
+}
+
+/// Finds when the deliveries of a source were said.
+pub(crate) struct Deliveries<'a> {
+    inbox: &'a dyn Inbox,
+    hook: &'a dyn Hook,
+    found: Mutex<HashMap<DeliveryId, Sent>>,
+}
+
+impl<'a> Deliveries<'a> {
+    pub fn new(inbox: &'a dyn Inbox, hook: &'a dyn Hook) -> Self {
+        Self { inbox, hook, found: Mutex::default() }
+    }
+
+    /// When it was said; of one that is not kept any more its id tells when it arrived.
+    pub async fn sent(&self, id: &DeliveryId) -> Result<Sent, InboxError> {
+        if let Some(found) = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(found.clone());
+        }
+        let sent = match self.inbox.find(id).await? {
+            Some(kept) => Sent::new(&kept.delivery, kept.refused, self.hook),
+            None => Sent { id: id.clone(), received_at: DateTime::UNIX_EPOCH, signed_at: None, refused: false },
+        };
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sent.clone());
+        Ok(sent)
+    }
+}
+
+/// When a delivery was said that is gone over again, or came again.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     /// The deliveries in which it came.
     own: BTreeSet<Arc<str>>,
-    /// What arrived later has an id that sorts behind this one.
-    first: DeliveryId,
-    /// When it was first said.
-    pub at: DateTime<Utc>,
+    /// The first of them.
+    first: Sent,
 }
 
 impl Arrival {
     /// The arrival of a delivery of which these are the same notification.
-    pub fn of(delivery: &Delivery, same: &[(DeliveryId, DateTime<Utc>)]) -> Self {
-        let own = (delivery.id.clone(), delivery.received_at);
-        let (first, at) = same.iter().min().cloned().map_or(own.clone(), |other| other.min(own));
-        let own = same.iter().map(|(id, _)| id.shared()).chain([delivery.id.shared()]).collect();
-        Self { own, first, at }
+    ///
+    /// # Errors
+    /// The inbox cannot be read.
+    pub async fn of(deliveries: &Deliveries<'_>, sent: Sent, same: &[DeliveryId]) -> Result<Self, InboxError> {
+        let own = same.iter().chain([&sent.id]).map(DeliveryId::shared).collect();
+        let first = match same.iter().min().filter(|first| **first < sent.id) {
+            Some(first) => deliveries.sent(first).await?,
+            None => sent,
+        };
+        Ok(Self { own, first })
     }
 
-    /// The same, said when it was signed, where that was long before: for what was not taken when it arrived. Of what came
-    /// as it should the order of arrival is the order, as of everything else.
-    pub fn signed_at(self, signed: DateTime<Utc>) -> Self {
-        if signed < self.at - ON_ITS_WAY {
-            Self { first: DeliveryId::new(signed, [0; 10]), at: signed, ..self }
-        } else {
-            self
-        }
+    /// When it was first said. By whichever clock is behind: nothing that was said later was recorded before.
+    pub fn at(&self) -> DateTime<Utc> {
+        let Sent { received_at, signed_at, refused, .. } = self.first;
+        signed_at.filter(|_| refused).map_or(received_at, |signed| signed.min(received_at))
     }
 
     fn is_own(&self, record: &Recorded) -> bool {
         record.event.correlation.as_ref().is_some_and(|of| self.own.contains(of))
     }
 
-    /// Whether a record is of something else that arrived later.
-    fn is_before(&self, record: &Recorded) -> bool {
+    /// Whether a record is of something else that was said later.
+    async fn is_before(&self, deliveries: &Deliveries<'_>, record: &Recorded) -> Result<bool, InboxError> {
+        if self.is_own(record) {
+            return Ok(false);
+        }
         let of = record.event.correlation.as_deref().and_then(|of| of.parse::<DeliveryId>().ok());
-        !self.is_own(record) && of.is_none_or(|of| of > self.first)
+        match of {
+            Some(of) => Ok(deliveries.sent(&of).await?.is_after(&self.first)),
+            None => Ok(true),
+        }
     }
 }
 
@@ -121,13 +187,21 @@ impl Said {
         Self { kind: event.kind.clone(), data: event.data.clone(), at, id: event.key.id.clone() }
     }
 
+    /// What was said last, as far as ids that were given to events tell. Up to `own_ids` the sender gave some itself, and
+    /// could have said something else since.
+    fn last(record: &Recorded, own_ids: Position) -> Self {
+        let said = Self::of(&record.event, Some(record.position));
+        if record.position > own_ids { said } else { Self { kind: "".into(), ..said } }
+    }
+
     fn says(&self, event: &NewEvent) -> bool {
         self.kind == event.kind && self.data == event.data
     }
 }
 
 /// Judges the facts of a delivery that arrives. What it says without an id comes again where the source said it last of
-/// the subject, and is new where it said something else since; what has an id the log knows by that.
+/// the subject, and is new where it said something else since; what has an id the log knows by that. `own_ids`: the
+/// newest event of the source to which the sender gave an id.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -135,6 +209,7 @@ pub(crate) async fn judge_arrival(
     tail: &dyn Tail,
     delivery: &Delivery,
     facts: &[Fact],
+    own_ids: Position,
 ) -> Result<Vec<Fate>, TailError> {
     let source = delivery.source.as_str();
     let mut places: BTreeMap<&Arc<str>, Vec<usize>> = BTreeMap::new();
@@ -147,7 +222,7 @@ pub(crate) async fn judge_arrival(
     let records = records(tail, newest.into_iter().flatten().collect()).await?;
     let mut last: HashMap<Arc<str>, Said> = HashMap::new();
     for record in &records {
-        last.insert(record.event.subject.clone(), Said::of(&record.event, Some(record.position)));
+        last.insert(record.event.subject.clone(), Said::last(record, own_ids));
     }
     // What a body says of a subject one after the other comes again as a whole where that is what was said last.
     let mut again: HashMap<usize, Position> = HashMap::new();
@@ -198,28 +273,32 @@ fn said_anew(key: &EventKey, delivery: &Delivery, place: usize) -> EventKey {
 }
 
 /// Judges the facts of a delivery that was taken before, or came again: what it said stands where it was recorded, what came
-/// again then does not come now, and nothing goes behind what arrived later.
+/// again then does not come now, and nothing goes behind what was said later.
 ///
 /// # Errors
-/// The log cannot be read.
+/// The log or the inbox cannot be read.
 pub(crate) async fn judge_again(
     tail: &dyn Tail,
     delivery: &Delivery,
     facts: &[Fact],
-    arrival: &Arrival,
-) -> Result<Vec<Fate>, TailError> {
+    own_ids: Position,
+    (arrival, deliveries): (&Arrival, &Deliveries<'_>),
+) -> Result<Vec<Fate>, ReceiveError> {
     let source = delivery.source.as_str();
-    let since = position_at(tail, arrival.at).await?;
+    let since = position_at(tail, arrival.at()).await?;
     let mut subjects: BTreeMap<Arc<str>, Subject> = BTreeMap::new();
     for fact in facts.iter().filter(|fact| fact.identity != Identity::Event) {
         let subject = &fact.event.subject;
         if !subjects.contains_key(subject) {
-            subjects.insert(subject.clone(), Subject::read(tail, source, subject, since, arrival).await?);
+            let read = Subject::read(tail, source, subject, since, own_ids, (arrival, deliveries)).await?;
+            subjects.insert(subject.clone(), read);
         }
     }
     // Ids of the sender's own say nothing of a subject.
     let unknown = unknown_ids(tail, facts).await?;
-    let newer = if unknown.is_empty() { BTreeMap::new() } else { newer(tail, source, since, arrival).await? };
+    let sought = |fact: &&Fact| own_ids > since || unknown.contains(&fact.event.key.id);
+    let sought: BTreeSet<Arc<str>> = facts.iter().filter(sought).map(|fact| fact.event.subject.clone()).collect();
+    let newer = newer(tail, source, since, &sought, (arrival, deliveries)).await?;
     let mut own = vec![None; facts.len()];
     // From the end, as what came again when it arrived stands before what was new.
     for (slot, fact) in own.iter_mut().zip(facts).rev() {
@@ -244,13 +323,16 @@ pub(crate) async fn judge_again(
             (None, Some(known)) if known.ids.contains(&event.key.id) && fact.identity != Identity::Statement => {
                 Fate::Append(event)
             }
-            (None, Some(known)) => match known.newer.or(later.filter_map(|(_, at)| *at).next_back()) {
-                None => said_after(&mut last, delivery, fact, event),
-                Some(newer) => {
-                    let said = tail.by_id(source, &event.key.id, u32::MAX).await?.into_iter().max();
-                    Fate::Settled(said.map_or(PartState::Superseded(newer), PartState::Duplicate))
+            (None, Some(known)) => {
+                match known.newer.or(newer.get(&event.subject).copied()).or(later.filter_map(|(_, at)| *at).next_back())
+                {
+                    None => said_after(&mut last, delivery, fact, event),
+                    Some(newer) => {
+                        let said = tail.by_id(source, &event.key.id, u32::MAX).await?.into_iter().max();
+                        Fate::Settled(said.map_or(PartState::Superseded(newer), PartState::Duplicate))
+                    }
                 }
-            },
+            }
         });
     }
     Ok(fates)
@@ -275,8 +357,9 @@ impl Subject {
         source: &str,
         subject: &str,
         since: Position,
-        arrival: &Arrival,
-    ) -> Result<Self, TailError> {
+        own_ids: Position,
+        (arrival, deliveries): (&Arrival, &Deliveries<'_>),
+    ) -> Result<Self, ReceiveError> {
         let mut positions = tail.by_id(source, &subject_id(subject), u32::MAX).await?;
         positions.sort_unstable();
         let before = positions.iter().rfind(|at| **at <= since).copied();
@@ -284,14 +367,13 @@ impl Subject {
         positions.extend(before);
         let mut known = Self::default();
         for record in records(tail, positions).await? {
-            let said = Said::of(&record.event, Some(record.position));
             known.ids.insert(record.event.key.id.clone());
             if arrival.is_own(&record) {
-                known.own.push(said.clone());
-            } else if arrival.is_before(&record) {
+                known.own.push(Said::of(&record.event, Some(record.position)));
+            } else if arrival.is_before(deliveries, &record).await? {
                 known.newer = Some(record.position);
             }
-            known.last = Some(said);
+            known.last = Some(Said::last(&record, own_ids));
         }
         Ok(known)
     }
@@ -316,23 +398,35 @@ async fn unknown_ids(tail: &dyn Tail, facts: &[Fact]) -> Result<BTreeSet<Arc<str
     Ok(unknown)
 }
 
-/// The newest that arrived later, of each subject of a source.
+/// The newest that was said later, of each of these subjects of a source.
 async fn newer(
     tail: &dyn Tail,
     source: &str,
     since: Position,
-    arrival: &Arrival,
-) -> Result<BTreeMap<Arc<str>, Position>, TailError> {
+    subjects: &BTreeSet<Arc<str>>,
+    (arrival, deliveries): (&Arrival, &Deliveries<'_>),
+) -> Result<BTreeMap<Arc<str>, Position>, ReceiveError> {
     const PAGE: usize = 4096;
     let filter = Filter { source: Some(source.to_owned()), ..Filter::default() };
     let (mut newer, mut at, end) = (BTreeMap::new(), since, tail.head().borrow().position);
-    while at < end {
+    while at < end && !subjects.is_empty() {
         let (records, to) = tail.page(at, PAGE, &filter).await?;
-        let later = records.into_iter().filter(|record| arrival.is_before(record));
-        newer.extend(later.map(|record| (record.event.subject, record.position)));
+        for record in records.into_iter().filter(|record| subjects.contains(&record.event.subject)) {
+            if arrival.is_before(deliveries, &record).await? {
+                newer.insert(record.event.subject, record.position);
+            }
+        }
         at = to;
     }
     Ok(newer)
+}
+
+/// The newest event of a source to which the sender gave an id.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) async fn newest_of_own_id(tail: &dyn Tail, source: &SourceName) -> Result<Position, TailError> {
+    Ok(tail.newest_by_other_id(source.as_str(), GIVEN_ID).await?.unwrap_or(Position(0)))
 }
 
 /// A position before which everything had been recorded when a delivery arrived.

@@ -70,6 +70,23 @@ impl LeftOut<'_> {
     }
 }
 
+/// A sender gives one id to several notifications: what it says again for good reason is taken for what only comes again.
+pub(crate) struct NotificationReused<'a> {
+    pub delivery: &'a Delivery,
+}
+
+impl NotificationReused<'_> {
+    pub fn emit(self) {
+        let source = self.delivery.source.as_str();
+        tracing::warn!(
+            source,
+            delivery = %self.delivery.id,
+            "its sender used the id of this notification for another one before; have it give each its own"
+        );
+        metrics::counter!("rollcall_webhook_ids_reused_total", "source" => source.to_owned()).increment(1);
+    }
+}
+
 /// A delivery was not authentic.
 pub(crate) struct DeliveryRejected<'a> {
     pub delivery: &'a Delivery,

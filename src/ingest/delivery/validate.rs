@@ -203,9 +203,12 @@ impl Places {
     }
 }
 
+/// What every id begins with that is given to an event.
+pub(crate) const GIVEN_ID: &str = "~";
+
 /// What the ids begin with that are given to the events of a subject.
 pub(crate) fn subject_id(subject: &str) -> String {
-    format!("~{}.", digits(&[subject], 16))
+    format!("{GIVEN_ID}{}.", digits(&[subject], 16))
 }
 
 /// So many digits of a hash.

@@ -23,7 +23,8 @@ use crate::{
     },
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
-        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, StoredDelivery, Verdict,
+        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SameNotification, StoredDelivery,
+        Verdict,
     },
     personal::Personal,
 };
@@ -199,9 +200,10 @@ impl Inbox for Fake {
             delivery: delivery.clone(),
             bytes: delivery.body.len() as u64,
             verdict: *verdict,
+            refused: delivery.headers.one("key") == Ok(Some("stale")),
         }))
     }
-    async fn same_notification(&self, delivery: &Delivery) -> Result<Vec<(DeliveryId, DateTime<Utc>)>, InboxError> {
+    async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
         let rows = self.rows.lock().unwrap();
         let same = |(kept, verdict, _): &&PlanRow| {
             kept.notification.is_some()
@@ -209,7 +211,8 @@ impl Inbox for Fake {
                 && kept.body == delivery.body
                 && *verdict != Verdict::Rejected
         };
-        Ok(rows.values().filter(same).map(|(kept, ..)| (kept.id.clone(), kept.received_at)).collect())
+        let deliveries = rows.values().filter(same).map(|(kept, ..)| kept.id.clone()).collect();
+        Ok(SameNotification { deliveries, is_reused: false })
     }
     async fn quarantined(
         &self,
@@ -269,6 +272,7 @@ pub(super) struct Setup {
     pub(super) hook: Arc<Lines>,
     pub(super) receiver: Receiver,
     retired: Arc<AtomicBool>,
+    route: HookRoute,
 }
 
 pub(super) fn setup() -> Setup {
@@ -301,13 +305,13 @@ fn setup_with(order: Order, max_quarantine: Quarantine) -> Setup {
         },
         max_quarantine,
     };
-    let receiver = Receiver::new(
-        vec![route],
-        inbox.clone(),
-        (log.clone(), Arc::new(log.log.clone())),
-        Arc::new(TestClock::default()),
-    );
-    Setup { inbox, log, hook, receiver, retired }
+    let receiver = receiver(&route, &inbox, &log);
+    Setup { inbox, log, hook, receiver, retired, route }
+}
+
+fn receiver(route: &HookRoute, inbox: &Arc<Fake>, log: &Arc<Gate>) -> Receiver {
+    let log = (log.clone() as Arc<dyn Append>, Arc::new(log.log.clone()) as Arc<dyn Tail>);
+    Receiver::new(vec![route.clone()], inbox.clone(), log, Arc::new(TestClock::default()))
 }
 
 pub(super) fn call(body: &str) -> InboundCall {
@@ -326,6 +330,12 @@ pub(super) fn outcomes(answer: &DeliveryAnswer) -> Vec<(&str, u64)> {
 }
 
 impl Setup {
+    /// The same inbox and log, and nothing that was kept in memory.
+    pub(super) fn started_again(self) -> Self {
+        let receiver = receiver(&self.route, &self.inbox, &self.log);
+        Self { receiver, ..self }
+    }
+
     async fn post(&self, body: &str) -> Result<DeliveryAnswer, ReceiveError> {
         self.receiver.receive("flexnet", call(body)).await
     }

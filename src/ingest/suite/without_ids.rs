@@ -193,6 +193,88 @@ async fn a_delivery_that_was_too_old_when_it_arrived_counts_as_of_when_it_was_si
     assert_eq!(words(&answer), ["duplicate 1", "recorded 3"], "of what nobody told it is news");
 }
 
+/// Posts what is refused, so many seconds after the sender's clock says that it was signed.
+async fn refused(setup: &Setup, notification: &str, signed: i64, body: &str) -> DeliveryId {
+    let mut refused = call(body);
+    for (name, value) in [("key", "stale"), ("notification", notification), ("signed-at", &format!("{signed}"))] {
+        refused.headers.insert(name, value.parse().unwrap());
+    }
+    let before: Vec<DeliveryId> = setup.inbox.rows.lock().unwrap().keys().cloned().collect();
+    setup.receiver.receive("flexnet", refused).await.unwrap_err();
+    let rows = setup.inbox.rows.lock().unwrap();
+    rows.keys().find(|id| !before.contains(id)).unwrap().clone()
+}
+
+/// As where the sender's clock is ten minutes late, and whoever keeps something back chooses what arrives when.
+#[tokio::test]
+async fn what_was_refused_is_in_the_order_of_the_senders_clock_whatever_ours_says_and_however_it_is_gone_over() {
+    for id in ["-", "=n", "e"] {
+        let line =
+            |line: &str, nth: usize| line.replacen('-', &if id == "-" { "-".into() } else { format!("{id}{nth}") }, 1);
+        for late in [0, 290, 299, 600] {
+            let setup = setup_ordered(Order::Observed);
+            let mut all = Vec::new();
+            for (nth, body) in [ON, OFF, ON, OFF].iter().enumerate() {
+                // Each is a little longer on its way than the one before.
+                let signed = i64::try_from(nth).unwrap() - late;
+                all.push(refused(&setup, &format!("n{nth}"), signed, &line(body, nth)).await);
+            }
+            for (id, expected) in all.iter().zip(1..) {
+                let said = words(&setup.receiver.replay(id).await.unwrap());
+                assert_eq!(said, [format!("recorded {expected}")], "{late}");
+            }
+            // What is older than the others goes behind none of them, whichever arrives first.
+            let older = refused(&setup, "n9", -late - 5, &line(ON, 9)).await;
+            let said = words(&setup.receiver.replay(&older).await.unwrap());
+            assert!(!said[0].starts_with("recorded") && setup.head() == 4, "{said:?}");
+        }
+    }
+}
+
+/// Gone over twice, as a part of it was mended in between.
+#[tokio::test]
+async fn what_was_refused_counts_as_of_when_it_was_signed_however_often_it_is_gone_over() {
+    let setup = setup_ordered(Order::Observed);
+    let kept = refused(&setup, "n0", -4000, &format!("?{ON}")).await;
+    assert_eq!(setup.receiver.replay(&kept).await.unwrap().quarantined, 1);
+    assert_eq!(post_signed(&setup, "n1", OFF).await.1, ["recorded 1"]);
+    setup.fix_the_mapping();
+    assert_eq!(words(&setup.receiver.replay(&kept).await.unwrap()), ["superseded 1"]);
+}
+
+/// Whoever captured a signed notification sends it again after its mapping was mended.
+#[tokio::test]
+async fn a_signed_notification_that_is_sent_again_goes_behind_nothing_newer_also_where_its_events_have_ids() {
+    let setup = setup_ordered(Order::Observed);
+    let body = format!("{}\n?{}", of("q", &ON.replacen('-', "e1", 1)), ON.replacen('-', "e2", 1));
+    assert_eq!(post_signed(&setup, "n1", &body).await.1, ["recorded 1"]);
+    assert_eq!(post_signed(&setup, "n2", &OFF.replacen('-', "e3", 1)).await.1, ["recorded 2"]);
+    setup.fix_the_mapping();
+    assert_eq!(post_signed(&setup, "n1", &body).await.1, ["duplicate 1", "superseded 2"]);
+}
+
+/// A source whose format was another for a while, or that gives ids to some of its events.
+#[tokio::test]
+async fn a_statement_without_an_id_is_new_after_one_to_which_the_sender_gave_an_id() {
+    let setup = setup_ordered(Order::Observed);
+    assert_eq!(post(&setup, OFF).await.1, ["recorded 1"]);
+    assert_eq!(post(&setup, OFF).await.1, ["duplicate 1"]);
+    let (kept, said) = post(&setup, &format!("?{}", of("q", OFF))).await;
+    assert_eq!(said, Vec::<String>::new());
+    assert_eq!(post(&setup, &ON.replacen('-', "e1", 1)).await.1, ["recorded 2"]);
+    assert_eq!(post(&setup, &of("q", ON).replacen('-', "e2", 1)).await.1, ["recorded 3"]);
+    assert_eq!(post(&setup, OFF).await.1, ["recorded 4"], "the revocation is not taken for the one before the grant");
+    assert_eq!(post(&setup, OFF).await.1, ["duplicate 4"]);
+    // Nor after a start, which knows of it by the log alone.
+    assert_eq!(post(&setup, &ON.replacen('-', "e3", 1)).await.1, ["recorded 5"]);
+    let setup = setup.started_again();
+    assert_eq!(post(&setup, OFF).await.1, ["recorded 6"]);
+    assert_eq!(post(&setup, OFF).await.1, ["duplicate 6"]);
+    // And what is gone over sees what has an id.
+    setup.fix_the_mapping();
+    assert_eq!(words(&setup.receiver.replay(&kept).await.unwrap()), ["superseded 3"]);
+}
+
 /// As when the wrong secret was configured: what was refused is gone over in the order in which it came.
 #[tokio::test]
 async fn what_was_refused_within_moments_and_is_gone_over_in_order_ends_as_the_last_one_says() {

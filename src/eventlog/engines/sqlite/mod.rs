@@ -197,6 +197,10 @@ impl Tail for SqliteLog {
         reader::newest_by_id(&self.shared, source, begins).await
     }
 
+    async fn newest_by_other_id(&self, source: &str, begins: &str) -> Result<Option<Position>, TailError> {
+        reader::newest_by_other_id(&self.shared, source, begins).await
+    }
+
     async fn moment(&self, when: When) -> Result<Option<Moment>, TailError> {
         let mends = self.clock_mends().await?;
         reader::moment(&self.shared, &mends, when).await

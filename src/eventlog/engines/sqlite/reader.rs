@@ -139,6 +139,17 @@ pub(crate) async fn newest_by_id(
     Ok(found)
 }
 
+/// The newest event of a source whose id does not begin with a text, as far as it is durable.
+pub(crate) async fn newest_by_other_id(
+    shared: &Shared,
+    source: &str,
+    begins: &str,
+) -> Result<Option<Position>, TailError> {
+    let newest = shared.head.borrow().position;
+    let mut sql = shared.reader().await?;
+    record::newest_by_other_id(&mut sql, source, begins, newest).await.map_err(|e| read_error(Position(0), &e))
+}
+
 /// The newest record at or before a place.
 pub(crate) async fn moment(shared: &Shared, mends: &[ClockMend], when: When) -> Result<Option<Moment>, TailError> {
     let newest = shared.head.borrow().position;

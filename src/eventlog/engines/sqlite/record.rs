@@ -71,11 +71,16 @@ const BY_ID: &str =
 const NEWEST_BY_ID: &str = "SELECT (SELECT max(position) FROM event WHERE source = $1 AND id >= j.value \
      AND id < j.value || char(1114111) AND position <= $3) FROM json_each($2) j ORDER BY j.key";
 
+/// The newest of what does not begin with $2, up to $3.
+const NEWEST_BY_OTHER_ID: &str = "SELECT max(position) FROM event WHERE source = $1 AND position <= $3 \
+     AND NOT (id >= $2 AND id < $2 || char(1114111))";
+
 const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 
 /// Every statement of this file, to be prepared by a test.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 8] = [RANGE, BY_KEY, AT, SOUGHT, BY_ID, NEWEST_BY_ID, INSERT, HASH_AT];
+pub(crate) const STATEMENTS: [&str; 9] =
+    [RANGE, BY_KEY, AT, SOUGHT, BY_ID, NEWEST_BY_ID, NEWEST_BY_OTHER_ID, INSERT, HASH_AT];
 
 /// The records of `(after, to]` as bytes, one after the other; empty where there are none, or more than `most` bytes of
 /// them.
@@ -150,6 +155,17 @@ pub(crate) async fn newest_by_id(
     let rows = sqlx::query(NEWEST_BY_ID).bind(source).bind(begins).bind(signed(to)).fetch_all(sql).await?;
     let newest = |row: &SqliteRow| Ok(row.try_get::<Option<i64>, _>(0)?.map(|at| Position(at.unsigned_abs())));
     rows.iter().map(newest).collect()
+}
+
+/// The newest position, up to `to`, of a source's events whose id does not begin with a text.
+pub(crate) async fn newest_by_other_id(
+    sql: &mut SqliteConnection,
+    source: &str,
+    begins: &str,
+    to: Position,
+) -> sqlx::Result<Option<Position>> {
+    let newest = sqlx::query(NEWEST_BY_OTHER_ID).bind(source).bind(begins).bind(signed(to)).fetch_one(sql).await?;
+    Ok(newest.try_get::<Option<i64>, _>(0)?.map(|at| Position(at.unsigned_abs())))
 }
 
 /// A record with the chain's hash there, or what is wrong with it.

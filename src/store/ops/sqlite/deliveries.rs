@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use rollcall_ingest::{
     Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine,
-    StoredDelivery, Verdict,
+    SameNotification, StoredDelivery, Verdict,
     connector::{Headers, ProblemType},
 };
 use sqlx::{Row, sqlite::SqliteRow};
@@ -145,16 +145,18 @@ impl Inbox for SqliteOps {
         Ok(Some(stored_delivery(&row)?))
     }
 
-    async fn same_notification(&self, delivery: &Delivery) -> Result<Vec<(DeliveryId, DateTime<Utc>)>, InboxError> {
+    async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
         let query = sqlx::query(sql::SAME_NOTIFICATION)
             .bind(delivery.source.as_str())
             .bind(delivery.notification.as_deref())
             .bind(delivery.body.len() as i64)
             .bind(&*delivery.body);
-        let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
-        let received =
-            rows.iter().map(|row| time(row.try_get("received_at")?)).collect::<Result<Vec<_>, OpsError>>()?;
-        Ok(ids(&rows)?.into_iter().zip(received).collect())
+        let (mut same, mut others) = (Vec::new(), Vec::new());
+        for row in query.fetch_all(&self.readers).await.map_err(OpsError::from)? {
+            let is_same = row.try_get::<bool, _>("same").map_err(OpsError::from)?;
+            if is_same { same.push(row) } else { others.push(row) }
+        }
+        Ok(SameNotification { deliveries: ids(&same)?, is_reused: !others.is_empty() })
     }
 
     async fn quarantined(
@@ -199,7 +201,7 @@ fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, OpsError> {
     let body = row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into();
     let notification = row.try_get::<Option<&str>, _>("notification")?.map(Into::into);
     let delivery = Delivery { id, source, received_at, client, headers: headers(row)?, body, notification };
-    Ok(StoredDelivery { delivery, bytes, verdict })
+    Ok(StoredDelivery { delivery, bytes, verdict, refused: row.try_get("refused")? })
 }
 
 fn headers(row: &SqliteRow) -> Result<Headers, OpsError> {

@@ -100,13 +100,18 @@ GROUP BY part.delivery ORDER BY part.delivery DESC LIMIT $2";
 
 pub(super) const FIND_DELIVERY: &str = "
 SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at, notification,
-       dismissed_at, dismissed_by, dismissed_because FROM delivery WHERE id = $1";
+       dismissed_at, dismissed_by, dismissed_because,
+       verdict = 'rejected' OR EXISTS (
+         SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected') AS refused
+FROM delivery WHERE id = $1";
 
-/// $1 source, $2 the signed id, $3 how many bytes, $4 those. Of bytes that were erased their number is what is left.
+/// Of the newest 1000 under a signed id whether they have these bytes, oldest first: $1 source, $2 the id, $3 how many
+/// bytes, $4 those. Of bytes that were erased their number is what is left.
 pub(super) const SAME_NOTIFICATION: &str = "
-SELECT id, received_at FROM delivery
-WHERE source = $1 AND notification = $2 AND notification IS NOT NULL AND verdict <> 'rejected'
-  AND bytes = $3 AND (body IS NULL OR body = $4) ORDER BY id LIMIT 100";
+SELECT id, bytes = $3 AND (body IS NULL OR body = $4) AS same FROM (
+  SELECT id, bytes, body FROM delivery
+  WHERE source = $1 AND notification = $2 AND notification IS NOT NULL AND verdict <> 'rejected'
+  ORDER BY id DESC LIMIT 1000) ORDER BY id";
 pub(super) const PARTS_OF: &str = "
 SELECT idx, event_id, type, subject, outcome, position, problem, pointer, detail, recorded_in
 FROM part WHERE delivery = $1 ORDER BY idx";
