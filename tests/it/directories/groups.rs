@@ -32,8 +32,11 @@ fn served(directories: &[(&str, &Slapd)]) -> Server {
     server
 }
 
-/// The groups of a source by name, once there are so many.
+/// The groups of a source by name, once there are so many and its first read has ended, with the members that it gives.
 fn groups(server: &Server, source: &str, count: usize) -> BTreeMap<String, String> {
+    let events = || server.pages(&format!("/api/v1/events?source={source}&limit=500"));
+    let read = || events().iter().any(|event| event["type"] == "rollcall.snapshot.sealed.v1").then_some(());
+    wait_for("the first read", read);
     wait_for("the groups", || {
         let all = server.pages(&format!("/api/v1/groups?source={source}&limit=500"));
         let text = |group: &serde_json::Value, key: &str| group[key].as_str().unwrap().to_owned();
