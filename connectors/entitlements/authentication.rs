@@ -4,13 +4,20 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rollcall_ingest::connector::{Found, Headers, Notification, Occasion, Rejection, SecretUse, Sender};
 
-use crate::{SecretMark, Secrets, Tokens, signature};
+use crate::{
+    KeygenKeys, SecretMark, Secrets, StripeSecrets, Tokens,
+    signatures::{SIGNATURE_HEADERS, Scheme},
+};
 
 /// How a sender shows that it is the source.
 #[derive(Debug)]
 pub enum Authentication {
     /// It signs each body (Standard Webhooks). Whoever sees a delivery may send that body again under other headers.
     Signature(Secrets),
+    /// It signs each body as Stripe does.
+    Stripe(StripeSecrets),
+    /// It signs each body as Keygen does.
+    Keygen(KeygenKeys),
     /// It sends a token as `Authorization: Bearer`.
     Bearer(Tokens),
     /// It sends a user and a password as `Authorization: Basic`.
@@ -25,79 +32,84 @@ pub enum Authentication {
 pub(crate) struct HeadersCovered(());
 
 impl Authentication {
+    /// The scheme by which it signs.
+    fn scheme(&self) -> Option<&dyn Scheme> {
+        match self {
+            Self::Signature(secrets) => Some(secrets),
+            Self::Stripe(secrets) => Some(secrets),
+            Self::Keygen(keys) => Some(keys),
+            Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_) | Self::None => None,
+        }
+    }
+
     pub(crate) fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
+        if let Some(scheme) = self.scheme() {
+            return scheme.verify(headers, body, occasion);
+        }
         match (self, occasion) {
-            (Self::Signature(secrets), _) => signature::verify(secrets, headers, body, occasion),
             (Self::Bearer(tokens), Occasion::Arrival { sender, .. }) => verify_token(tokens, sender, occasion),
             (Self::Basic(credentials), Occasion::Arrival { sender, .. }) => {
                 verify_credentials(credentials, sender, occasion)
             }
-            (Self::None, _) => Ok(()),
             (Self::Certificate(names), Occasion::Arrival { now, sender }) => {
                 let certificate = sender.certificate.ok_or(CERTIFICATE_MISSING)?;
                 let shown = certificate.names(now).ok_or(CERTIFICATE_UNTRUSTED)?;
                 let known = shown.iter().any(|shown| names.iter().any(|name| is_same_name(name, shown)));
                 if known { Ok(()) } else { Err(CERTIFICATE_MISMATCH) }
             }
-            (Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_), Occasion::Replay(Found::Authentic)) => Ok(()),
             (Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_), Occasion::Replay(Found::Rejected)) => {
                 Err(NOT_KEPT)
             }
+            _ => Ok(()),
         }
     }
 
     /// Whether the headers of an authentic delivery can be believed. A kept signature says that the delivery arrived when
     /// nothing else was asked for, whatever the source is configured with now.
     pub(crate) fn covers_headers(&self, kept: &Headers) -> Option<HeadersCovered> {
-        let signed = kept.iter().any(|(name, _)| name == signature::SIGNATURE);
-        match self {
-            Self::Signature(_) => None,
-            // Where nothing is shown, headers are worth as much as the body.
-            Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_) | Self::None => {
-                (!signed).then_some(HeadersCovered(()))
-            }
-        }
+        let signed = kept.iter().any(|(name, _)| SIGNATURE_HEADERS.contains(&name));
+        // Where nothing is shown, headers are worth as much as the body.
+        (self.scheme().is_none() && !signed).then_some(HeadersCovered(()))
     }
 
     /// What the signature says that a delivery is.
     pub(crate) fn notification(&self, kept: &Headers) -> Option<Notification> {
-        match self {
-            Self::Signature(_) => signature::notification(kept),
-            Self::Bearer(_) | Self::Basic(_) | Self::Certificate(_) | Self::None => None,
-        }
+        self.scheme()?.notification(kept)
     }
 
     /// Whether what this header (lower case) says is needed to look at a delivery again.
     pub(crate) fn keeps(&self, header: &str) -> bool {
-        let signature = [signature::ID, signature::TIMESTAMP, signature::SIGNATURE].contains(&header);
-        signature && matches!(self, Self::Signature(_))
+        self.scheme().is_some_and(|scheme| scheme.keeps(header))
+    }
+
+    /// The secrets that it sends as they are.
+    fn tokens(&self) -> Option<&Tokens> {
+        match self {
+            Self::Bearer(tokens) | Self::Basic(tokens) => Some(tokens),
+            _ => None,
+        }
     }
 
     /// What no other source may have.
     #[must_use]
     pub fn marks(&self) -> Vec<SecretMark> {
-        match self {
-            Self::Signature(secrets) => secrets.marks(),
-            Self::Bearer(tokens) | Self::Basic(tokens) => tokens.rotation().marks(),
-            Self::Certificate(_) | Self::None => Vec::new(),
-        }
+        let sent = || self.tokens().map(|tokens| tokens.rotation().marks());
+        self.scheme().map(Scheme::marks).or_else(sent).unwrap_or_default()
     }
 
     /// Each secret without its value, and when it was last used. A certificate is none.
     pub(crate) fn uses(&self) -> Vec<SecretUse> {
-        match self {
-            Self::Signature(secrets) => secrets.rotation().uses(),
-            Self::Bearer(tokens) | Self::Basic(tokens) => tokens.rotation().uses(),
-            Self::Certificate(_) | Self::None => Vec::new(),
-        }
+        let sent = || self.tokens().map(|tokens| tokens.rotation().uses());
+        self.scheme().map(Scheme::uses).or_else(sent).unwrap_or_default()
     }
 
     /// Takes over when secrets that are here too were last used.
     pub(crate) fn recall(&self, uses: &[SecretUse]) {
-        match self {
-            Self::Signature(secrets) => secrets.rotation().recall(uses),
-            Self::Bearer(tokens) | Self::Basic(tokens) => tokens.rotation().recall(uses),
-            Self::Certificate(_) | Self::None => {}
+        if let Some(scheme) = self.scheme() {
+            scheme.recall(uses);
+        }
+        if let Some(tokens) = self.tokens() {
+            tokens.rotation().recall(uses);
         }
     }
 }

@@ -22,17 +22,7 @@ pub(crate) fn map(
     body: &[u8],
     covered: Option<HeadersCovered>,
 ) -> Vec<Result<MappedEvent, MappingError>> {
-    match events(headers, body, covered.as_ref()) {
-        Ok(mut events) => {
-            // Covered by nothing, so it decides nothing: it is neither compared nor read again.
-            let trace = headers.one("traceparent").ok().flatten();
-            for event in events.iter_mut().flatten() {
-                event.traceparent = event.traceparent.take().or_else(|| trace.map(str::to_owned));
-            }
-            events
-        }
-        Err(problem) => vec![Err(problem.into())],
-    }
+    events(headers, body, covered.as_ref()).unwrap_or_else(|problem| vec![Err(problem.into())])
 }
 
 /// The events of a body, or what is wrong with it as a whole.

@@ -22,7 +22,7 @@ use rollcall_store::{
     ops::{self, DeliveryDetail, DeliveryFilter, Ops},
 };
 
-use crate::{Authentication, CloudEvents, Mapped, Mapping, MappingText, RuleText, Secrets, Tokens};
+use crate::{Authentication, Format, Mapping, MappingText, Posted, RuleText, Secrets, Tokens};
 
 const SECRET: &str = "whsec_cm9sbGNhbGwtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
 const OTHER: &str = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC0wMTIzNDU2Nzg5";
@@ -40,7 +40,7 @@ impl Clock for TestClock {
 
 /// The canonical form as it was before a type was known: what `fixed` would read as `to` is unknown still.
 struct OldMapping {
-    inner: CloudEvents,
+    inner: Posted,
     from: &'static str,
     to: &'static str,
 }
@@ -88,8 +88,8 @@ async fn app() -> App {
     App { dir, clock, log, ops, receiver }
 }
 
-fn canonical(secrets: &str) -> CloudEvents {
-    CloudEvents::new(Authentication::Signature(Secrets::parse(secrets).unwrap()))
+fn canonical(secrets: &str) -> Posted {
+    Posted::new(Authentication::Signature(Secrets::parse(secrets).unwrap()), Format::CloudEvents)
 }
 
 fn receiver(ops: &Arc<dyn Ops>, log: &Log, clock: &Arc<TestClock>, order: Order, hook: Arc<dyn Hook>) -> Receiver {
@@ -401,7 +401,7 @@ async fn a_captured_revocation_cannot_be_made_a_grant_by_its_headers() {
     assert!(part.id.is_none() && part.kind.is_none() && part.subject.is_none(), "a header was believed: {part:?}");
     // Nor later, when tokens are what the source is known by: this delivery came without one.
     let tokens = Tokens::parse("licensing-token-of-0123456789-abcdef").unwrap();
-    let by_token = app.restarted(Order::Version, CloudEvents::new(Authentication::Bearer(tokens)));
+    let by_token = app.restarted(Order::Version, Posted::new(Authentication::Bearer(tokens), Format::CloudEvents));
     let again = by_token.replay(&answer.delivery).await.unwrap();
     assert_eq!((again.events.len(), again.quarantined), (0, 1));
     assert!(app.records().await.is_empty());
@@ -422,6 +422,7 @@ async fn a_signed_notification_of_a_mapping_is_known_again_after_a_restart() {
         let (order, time_zone) = (Order::Observed, "UTC");
         let text = MappingText {
             require: &[],
+            json_texts: &[],
             rules: std::slice::from_ref(&rule),
             id: None,
             time: None,
@@ -429,7 +430,8 @@ async fn a_signed_notification_of_a_mapping_is_known_again_after_a_restart() {
             order,
             time_zone,
         };
-        Mapped::new(Authentication::Signature(Secrets::parse(SECRET).unwrap()), Mapping::compile(&text).unwrap())
+        let mapping = Mapping::compile(&text).unwrap();
+        Posted::new(Authentication::Signature(Secrets::parse(SECRET).unwrap()), Format::Mapped(mapping))
     };
     let post = async |receiver: &Receiver, id: &'static str, state: &str| {
         let body = format!(r#"{{"state":"{state}"}}"#);

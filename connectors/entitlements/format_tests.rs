@@ -19,28 +19,32 @@ use rollcall_ingest::{
 };
 use serde::Serialize;
 
-use crate::{Authentication, CloudEvents, SecretError, Secrets, TokenError, Tokens};
+use crate::{Authentication, Format, Posted, SecretError, Secrets, TokenError, Tokens};
 
 const SECRET: &str = "whsec_cm9sbGNhbGwtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
 const OTHER: &str = "whsec_b3RoZXItc2VjcmV0LW90aGVyLXNlY3JldC0wMTIzNDU2Nzg5";
 const BODY: &[u8] = br#"{"type":"rollcall.entitlement.upserted.v1"}"#;
 const SIGNATURE: &str = "v1,tV05vTAOj4Auj0ulBQyiY5GmqSn5pJ3KwwDkjmPkw8g=";
 
-fn hook(secrets: &str) -> CloudEvents {
-    CloudEvents::new(Authentication::Signature(Secrets::parse(secrets).unwrap()))
+fn cloudevents(authentication: Authentication) -> Posted {
+    Posted::new(authentication, Format::CloudEvents)
+}
+
+fn hook(secrets: &str) -> Posted {
+    cloudevents(Authentication::Signature(Secrets::parse(secrets).unwrap()))
 }
 
 const TOKEN: &str = "licensing-token-of-0123456789-abcdef";
 
 /// A hook whose authentication covers the whole call.
-fn by_token() -> CloudEvents {
-    CloudEvents::new(Authentication::Bearer(Tokens::parse(TOKEN).unwrap()))
+fn by_token() -> Posted {
+    cloudevents(Authentication::Bearer(Tokens::parse(TOKEN).unwrap()))
 }
 
 /// It arrives at this instant and shows nothing else.
 fn arrives<'a>(now: DateTime<Utc>) -> Occasion<'a> {
     static NONE: LazyLock<http::HeaderMap> = LazyLock::new(http::HeaderMap::new);
-    Occasion::Arrival { now, sender: Sender { headers: &NONE, certificate: None } }
+    Occasion::Arrival { now, sender: Sender { headers: &NONE, client: None, certificate: None } }
 }
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -236,7 +240,10 @@ fn a_secret_that_is_none_is_refused_and_never_printed() {
         assert_eq!(error, SecretError::Malformed { line: 2 }, "{bad}");
         assert!(!error.to_string().contains(bad) || bad == "whsec_");
     }
-    assert_eq!(format!("{:?}", hook(SECRET)), "CloudEvents { authentication: Signature(***) }");
+    assert_eq!(
+        format!("{:?}", hook(SECRET)),
+        "Posted { authentication: Signature(***), format: CloudEvents, addresses: [], origins: [] }"
+    );
 }
 
 #[test]
@@ -433,12 +440,11 @@ fn with_token(value: &[&str]) -> http::HeaderMap {
 #[test]
 fn a_source_that_sends_a_token_is_known_by_the_current_or_a_previous_one() {
     let other = "previous-token-of-licensing-0123456789";
-    let hook = CloudEvents::new(Authentication::Bearer(
-        Tokens::parse(&format!("# since January\n{TOKEN}\n\n{other}\n")).unwrap(),
-    ));
+    let hook =
+        cloudevents(Authentication::Bearer(Tokens::parse(&format!("# since January\n{TOKEN}\n\n{other}\n")).unwrap()));
     let arrives = |values: &[&str]| {
         let headers = with_token(values);
-        let sender = Sender { headers: &headers, certificate: None };
+        let sender = Sender { headers: &headers, client: None, certificate: None };
         reason(hook.verify(&Headers::default(), b"", Occasion::Arrival { now: at(0), sender }))
     };
     let bearer = |token: &str| format!("Bearer {token}");
@@ -452,7 +458,10 @@ fn a_source_that_sends_a_token_is_known_by_the_current_or_a_previous_one() {
     }
     let replay = |found| reason(hook.verify(&Headers::default(), b"", Occasion::Replay(found)));
     assert_eq!([replay(Found::Authentic), replay(Found::Rejected)], ["ok", "not-kept"]);
-    assert_eq!(format!("{hook:?}"), "CloudEvents { authentication: Bearer(***) }");
+    assert_eq!(
+        format!("{hook:?}"),
+        "Posted { authentication: Bearer(***), format: CloudEvents, addresses: [], origins: [] }"
+    );
 }
 
 #[test]
@@ -479,10 +488,10 @@ impl ClientCertificate for Shown {
 #[test]
 fn a_source_that_shows_a_certificate_is_known_by_a_name_in_it_that_somebody_vouches_for() {
     let names = vec!["licensing.example".to_owned(), "spiffe://example/licensing".to_owned()];
-    let hook = CloudEvents::new(Authentication::Certificate(names));
+    let hook = cloudevents(Authentication::Certificate(names));
     let none = http::HeaderMap::new();
     let arrives = |certificate: Option<&dyn ClientCertificate>| {
-        let sender = Sender { headers: &none, certificate };
+        let sender = Sender { headers: &none, client: None, certificate };
         reason(hook.verify(&Headers::default(), b"", Occasion::Arrival { now: at(0), sender }))
     };
     let shows = |names: &[&str]| arrives(Some(&Shown(Some(names.iter().map(|&name| name.to_owned()).collect()))));

@@ -44,7 +44,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// Where sources post. An event has an id of its own, and a delivery may come as often as it likes.
 fn hook_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(hooks::receive))
+    OpenApiRouter::new().routes(routes!(hooks::receive, hooks::validate))
 }
 
 /// What people and programs ask and command.

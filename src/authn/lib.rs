@@ -21,4 +21,4 @@ pub use error::{NoRandomness, SignInError};
 pub use passwords::check::{Account, AccountFound, FoundAccount, PasswordAnswer, PasswordCheck, PasswordRefusal};
 pub use refresh::RefreshKey;
 pub use refusal::{NoRefusals, RefusalCause, RefusalSink, RefusedSignIn};
-pub use true_client::{ClientHeader, InvalidProxy, Proxies, host_of, network_of, true_client};
+pub use true_client::{ClientHeader, InvalidProxy, Proxies, host_of, network_of, parse_network, true_client};

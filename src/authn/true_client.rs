@@ -59,9 +59,7 @@ impl Proxies {
     /// It is neither, or too large.
     pub fn parse_trusted(text: &str) -> Result<IpNet, InvalidProxy> {
         let shown = || text.escape_debug().to_string();
-        let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-        let net = text.parse::<IpNet>().or_else(|_| address()).map_err(|_| InvalidProxy::Form(shown()))?;
-        let net = unmapped(net).trunc();
+        let net = parse_network(text).ok_or_else(|| InvalidProxy::Form(shown()))?;
         let shortest = if matches!(net, IpNet::V4(_)) { SHORTEST_V4 } else { SHORTEST_V6 };
         let small = net.prefix_len() >= shortest || UNIQUE_LOCAL.contains(&net);
         if small { Ok(net) } else { Err(InvalidProxy::TooLarge(shown())) }
@@ -86,6 +84,13 @@ impl FromStr for ClientHeader {
             () => Self::Single(name),
         })
     }
+}
+
+/// An address or a network, as in `10.0.0.7` and `10.0.0.0/8`.
+#[must_use]
+pub fn parse_network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    text.parse::<IpNet>().or_else(|_| address()).ok().map(|net| unmapped(net).trunc())
 }
 
 /// Peers are looked at as IPv4 where they are that, and so is a network that is written in IPv6.

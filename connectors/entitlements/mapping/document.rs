@@ -213,15 +213,15 @@ fn stand_in(body: &[u8]) -> String {
     format!("unreadable {}", Digest::of(body))
 }
 
-/// Reads a body. An item of a list that cannot be read, or that says something twice, does not take the others along where it
-/// can be told apart.
+/// Reads a body, and the texts at these places as the JSON that they hold. An item of a list that cannot be read, or that says
+/// something twice, does not take the others along where it can be told apart.
 ///
 /// # Errors
 /// It is no JSON, says something twice, or has a number that cannot be kept as it is written.
-pub(super) fn read(body: &[u8]) -> Result<Document, Problem> {
+pub(super) fn read(body: &[u8], texts: &Texts) -> Result<Document, Problem> {
     let body = json::without_mark(body);
     let whole = match json::syntax_error(body) {
-        None => read_mended(body, None),
+        None => read_mended(body, texts, None),
         Some(error) => Err(malformed(String::new(), format!("{error} ({})", json::place(body, error.at)))),
     };
     whole.or_else(|problem| {
@@ -233,7 +233,7 @@ pub(super) fn read(body: &[u8]) -> Result<Document, Problem> {
         if json::syntax_error(&mended).is_some() {
             return Err(problem);
         }
-        read_mended(&mended, Some(StandIns { text: stand_in, wrong: wrong.into() })).map_err(|_| problem)
+        read_mended(&mended, texts, Some(StandIns { text: stand_in, wrong: wrong.into() })).map_err(|_| problem)
     })
 }
 
@@ -242,8 +242,8 @@ fn malformed(pointer: String, detail: String) -> Problem {
 }
 
 /// Reads what is JSON.
-fn read_mended(body: &[u8], mended: Option<StandIns>) -> Result<Document, Problem> {
-    let mut reading = Reading { mended, ..Reading::default() };
+fn read_mended(body: &[u8], texts: &Texts, mended: Option<StandIns>) -> Result<Document, Problem> {
+    let mut reading = Reading { mended, texts: texts.clone(), ..Reading::default() };
     let mut de = serde_json::Deserializer::from_slice(body);
     let read = Value(&mut reading).deserialize(&mut de).and_then(|value| de.end().map(|()| value));
     match read {
@@ -267,9 +267,28 @@ struct StandIns {
     wrong: VecDeque<String>,
 }
 
+/// The places of texts that hold JSON themselves, by their steps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Texts(Arc<[Vec<String>]>);
+
+impl Texts {
+    /// Reads JSON pointers.
+    ///
+    /// # Errors
+    /// The first that is none, by its index.
+    pub fn at(pointers: &[String]) -> Result<Self, usize> {
+        let steps = |(n, pointer): (usize, &String)| {
+            let rest = pointer.strip_prefix('/').filter(|rest| !rest.is_empty()).ok_or(n)?;
+            Ok(rest.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect())
+        };
+        pointers.iter().enumerate().map(steps).collect::<Result<Vec<_>, _>>().map(|all| Self(all.into()))
+    }
+}
+
 /// What is known while a body is read.
 #[derive(Default)]
 struct Reading {
+    texts: Texts,
     values: u32,
     containers: u32,
     /// Where the reader is; where it stopped, once it did.
@@ -304,6 +323,24 @@ impl Reading {
 struct Value<'a>(&'a mut Reading);
 
 impl Value<'_> {
+    /// The JSON that a text holds, at its place: what is wrong in it is told with the place in it.
+    fn read_text<E: Error>(self, text: String) -> Result<Node, E> {
+        let Self(reading) = self;
+        let depth = reading.steps.len();
+        let mut de = serde_json::Deserializer::from_str(&text);
+        let read = Value(&mut *reading).deserialize(&mut de).and_then(|node| de.end().map(|()| node));
+        match read {
+            Ok(node) => Ok(node),
+            Err(_) if reading.too_many => Err(E::custom("refused")),
+            Err(error) => {
+                let what = json::plain_words(&error.to_string());
+                reading.note(format!("the text there is no JSON: {what}"));
+                reading.steps.truncate(depth);
+                Ok(Node::Text(CelString::from(text)))
+            }
+        }
+    }
+
     fn begin(&mut self) -> u32 {
         self.0.containers += 1;
         self.0.containers
@@ -359,7 +396,9 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_string<E: Error>(self, text: String) -> Result<Node, E> {
-        self.0.is_stand_in(&text);
+        if !self.0.is_stand_in(&text) && self.0.texts.0.contains(&self.0.steps) {
+            return self.read_text(text);
+        }
         Ok(Node::Text(CelString::from(text)))
     }
 

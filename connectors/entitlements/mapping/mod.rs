@@ -13,6 +13,7 @@ mod items_tests;
 mod meter;
 mod names;
 mod rule;
+mod shipped;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -24,6 +25,7 @@ use rollcall_ingest::connector::{MappedEvent, MappingError, Problem, ProblemType
 
 use self::{
     blame::Seen,
+    document::Texts,
     expression::{Expression, on_own_stack},
     functions::env,
     meter::{METER, Meter},
@@ -31,11 +33,14 @@ use self::{
 };
 
 pub use rule::RuleText;
+pub use shipped::{SHIPPED, ShippedMapping};
 
 /// How many steps mapping one body may cost: some seconds of work at worst.
 const MAX_STEPS: u64 = 10_000_000;
 /// How many events one body may make.
 const MAX_EVENTS: usize = 10_000;
+/// How many places of texts that hold JSON: they may stand in one another, and each is read on the same stack.
+const MAX_JSON_TEXTS: usize = 8;
 /// How many rules a mapping may have.
 const MAX_RULES: usize = 100;
 
@@ -44,6 +49,8 @@ const MAX_RULES: usize = 100;
 pub struct MappingText<'a> {
     /// Expressions that are true of every body of the source.
     pub require: &'a [String],
+    /// Where in a body texts are that hold JSON themselves, as JSON pointers.
+    pub json_texts: &'a [String],
     /// The rules.
     pub rules: &'a [RuleText],
     /// The sender's id of a notification, for rules that have none.
@@ -69,6 +76,7 @@ pub struct MappingMistake {
 
 /// A mapping that was compiled.
 pub struct Mapping {
+    json_texts: Texts,
     require: Vec<Expression>,
     rules: Vec<Rule>,
 }
@@ -98,6 +106,14 @@ impl Mapping {
         }
         if text.rules.len() > MAX_RULES {
             report("map".to_owned(), format!("{} rules, at most {MAX_RULES} may be", text.rules.len()));
+        }
+        let json_texts = Texts::at(text.json_texts).unwrap_or_else(|n| {
+            let what = "a JSON pointer to a text of the body, as in \"/data/attributes/payload\"";
+            report(format!("json_texts.{n}"), what.to_owned());
+            Texts::default()
+        });
+        if text.json_texts.len() > MAX_JSON_TEXTS {
+            report("json_texts".to_owned(), format!("at most {MAX_JSON_TEXTS} may be"));
         }
         let mut require = Vec::new();
         for (n, source) in text.require.iter().enumerate() {
@@ -135,7 +151,7 @@ impl Mapping {
                 Err(more) => wrong.extend(more),
             }
         }
-        if wrong.is_empty() { Ok(Self { require, rules }) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(Self { json_texts, require, rules }) } else { Err(wrong) }
     }
 
     /// Maps a body: each part by itself, so that one that does not fit touches no other.
@@ -152,7 +168,7 @@ impl Mapping {
     }
 
     fn map_here(&self, body: &[u8], steps: u64) -> Vec<Result<MappedEvent, MappingError>> {
-        let document = match document::read(body) {
+        let document = match document::read(body, &self.json_texts) {
             Ok(document) => document,
             Err(problem) => return vec![Err(problem.into())],
         };

@@ -7,58 +7,37 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use rollcall_events::Order;
 use rollcall_ingest::{DeliveryId, connector::MappingError, validate};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Mapping, MappingText, RuleText,
+    Mapping, MappingText, SHIPPED, ShippedMapping,
     blame::{Seen, problem},
-    document,
+    document::{self, Texts},
     expression::{Expression, on_own_stack},
     functions::{GLOBAL, MEMBER, env},
     meter::{METER, Meter},
     values::to_json,
 };
 
-/// A mapping as a file has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct File {
-    order: Order,
-    time_zone: String,
-    require: Vec<String>,
-    id: Option<String>,
-    time: Option<String>,
-    sequence: Option<String>,
-    map: Vec<RuleText>,
-}
+pub(super) type File = ShippedMapping;
 
-impl Default for File {
-    fn default() -> Self {
-        Self {
-            order: Order::Observed,
-            time_zone: "UTC".to_owned(),
-            require: Vec::new(),
-            id: None,
-            time: None,
-            sequence: None,
-            map: Vec::new(),
-        }
-    }
-}
-
-impl File {
+impl ShippedMapping {
     pub(super) fn compile(&self) -> Result<Mapping, Vec<(String, String)>> {
         let text = MappingText {
             require: &self.require,
+            json_texts: &self.json_texts,
             rules: &self.map,
             id: self.id.as_deref(),
             time: self.time.as_deref(),
             sequence: self.sequence.as_deref(),
-            order: self.order,
-            time_zone: &self.time_zone,
+            order: self.order(),
+            time_zone: self.time_zone.as_deref().unwrap_or("UTC"),
         };
         Mapping::compile(&text).map_err(|wrong| wrong.into_iter().map(|wrong| (wrong.at, wrong.text)).collect())
+    }
+
+    fn order(&self) -> Order {
+        self.order.unwrap_or(Order::Observed)
     }
 }
 
@@ -92,9 +71,12 @@ pub(super) fn facts(mapping: &Mapping, order: Order, body: &[u8]) -> Vec<Value> 
 #[test]
 fn documented_samples_of_licensing_systems_make_what_stands_beside_them() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/mapped");
-    for name in ["flexnet", "portal"] {
+    for name in ["flexnet", "keygen", "portal", "stripe"] {
         let folder = folder.join(name);
-        let file = file(&fs::read_to_string(folder.join("mapping.toml")).unwrap());
+        // One that comes with Rollcall, with what a configuration says besides.
+        let shipped = SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let own = fs::read_to_string(folder.join("mapping.toml")).unwrap_or_default();
+        let file = file(&format!("{own}\n{}", shipped.unwrap_or_default()));
         let mapping = file.compile().unwrap();
         let mut samples: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
         samples.retain(|path| path.extension().is_some_and(|e| e == "json") && !path.ends_with("facts.json"));
@@ -103,7 +85,7 @@ fn documented_samples_of_licensing_systems_make_what_stands_beside_them() {
             .iter()
             .map(|sample| {
                 let name = sample.file_name().unwrap().to_str().unwrap();
-                json!({"sample": name, "makes": facts(&mapping, file.order, &fs::read(sample).unwrap())})
+                json!({"sample": name, "makes": facts(&mapping, file.order(), &fs::read(sample).unwrap())})
             })
             .collect();
         let made = serde_json::to_string_pretty(&made).unwrap() + "\n";
@@ -123,7 +105,7 @@ pub(super) fn value(source: &str, payload: Value) -> Result<Option<Value>, Strin
 fn evaluated(source: &str, payload: Value) -> Result<Option<Value>, String> {
     let zone: Tz = "Europe/Berlin".parse().unwrap();
     let expression = Expression::compile(source, &["payload"], zone).map_err(|mistake| mistake.to_string())?;
-    let payload = document::read(payload.to_string().as_bytes()).unwrap();
+    let payload = document::read(payload.to_string().as_bytes(), &Texts::default()).unwrap();
     let meter = Meter::of(100_000);
     let mut context = Context::with_env(env());
     context.add_variable_as_val("payload", payload.root.as_val().clone_as_boxed());
@@ -381,7 +363,7 @@ fn events_without_an_id_are_known_by_what_they_say_and_when() {
     let ids = |more: &str, bodies: &[Value]| -> Vec<Value> {
         let file = file(&text(more));
         let mapping = file.compile().unwrap();
-        bodies.iter().map(|body| facts(&mapping, file.order, body.to_string().as_bytes())[0]["id"].clone()).collect()
+        bodies.iter().map(|body| facts(&mapping, file.order(), body.to_string().as_bytes())[0]["id"].clone()).collect()
     };
     let said = |name: &str, at: u64| json!({"p": "DB", "n": name, "at": at});
     let same = ids("", &[said("a", 1), said("a", 2), said("b", 1)]);

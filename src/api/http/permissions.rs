@@ -32,6 +32,7 @@ macro_rules! routes {
 /// `Body`, of `Binding` their own, and of `Project` those they see.
 pub(crate) const PERMISSIONS: &[RoutePermission] = routes! {
     POST "/hooks/{source}" Open;
+    OPTIONS "/hooks/{source}" Open;
     GET "/api/v1/openapi.json" Open;
     POST "/api/v1/invitations/{code}" Open;
     GET "/.well-known/authzen-configuration" Open;

@@ -37,7 +37,7 @@ pub struct DeliveriesQuery {
     /// Only this source's.
     #[param(value_type = Option<String>)]
     pub source: Option<SourceName>,
-    /// Only those of this verdict: `recorded`, `duplicate`, `conflict`, `quarantined`, `rejected`, `unrecorded`,
+    /// Only those of this verdict: `recorded`, `duplicate`, `ignored`, `conflict`, `quarantined`, `rejected`, `unrecorded`,
     /// `pending`; or `failed` for those that somebody should look at.
     pub verdict: Option<String>,
 }
@@ -56,7 +56,7 @@ pub struct DeliveryShown {
     /// How long the body was.
     pub bytes: u64,
     /// The worst that became of any of its parts: `rejected`, `pending`, `unrecorded`, `quarantined`, `conflict`,
-    /// `recorded` or `duplicate`.
+    /// `recorded`, `duplicate`, or `ignored` where nothing is said in it.
     #[schema(value_type = String)]
     pub verdict: Cow<'static, str>,
     /// Why it was rejected, e.g. `signature-mismatch`.
@@ -319,6 +319,14 @@ impl HookAnswer {
 /// No source of this name has a hook.
 pub fn max_body(app: &App, source: &str) -> Result<usize> {
     app.receiver.max_body(source).ok_or_else(no_such_hook)
+}
+
+/// Whether a sender of this name may post to a source's hook (CloudEvents, HTTP webhooks).
+///
+/// # Errors
+/// There is no such hook.
+pub fn allows(app: &App, source: &str, origin: &str) -> Result<bool> {
+    app.receiver.allows(source, origin).ok_or_else(no_such_hook)
 }
 
 /// Takes one delivery of a source: the source's signature is the credential, so nobody is admitted for it. With `wait`,

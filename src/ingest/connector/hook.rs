@@ -1,6 +1,8 @@
 //! A source that calls us: which bytes are its own, and the events in them. Both are pure. What an event may say is checked
 //! by `delivery/validate.rs`, the same for every format.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 
 use crate::connector::{Headers, Problem};
@@ -36,6 +38,12 @@ pub trait Hook: Send + Sync + 'static {
     fn notification(&self, headers: &Headers) -> Option<Notification> {
         let _ = headers;
         None
+    }
+
+    /// Whether a sender of this name that asks may post here (CloudEvents, HTTP webhooks, section 3).
+    fn allows(&self, origin: &str) -> bool {
+        let _ = origin;
+        false
     }
 
     /// Takes an authentic delivery apart, each part by itself: one that cannot be read does not touch its neighbours.
@@ -80,6 +88,8 @@ pub enum Occasion<'a> {
 pub struct Sender<'a> {
     /// Every header of the call.
     pub headers: &'a http::HeaderMap,
+    /// Where it comes from.
+    pub client: Option<IpAddr>,
     /// The certificate that the client showed on its connection.
     pub certificate: Option<&'a dyn ClientCertificate>,
 }

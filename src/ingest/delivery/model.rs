@@ -155,8 +155,10 @@ pub enum Verdict {
     Conflict,
     /// Something new was recorded.
     Recorded,
-    /// Nothing new: all of it was known or older than what was said since, or it was empty.
+    /// Nothing new: all of it was known, or older than what was said since.
     Duplicate,
+    /// Nothing is said in it: it is empty, or the source's mapping knows it and says that it means nothing.
+    Ignored,
 }
 
 impl Verdict {
@@ -169,6 +171,7 @@ impl Verdict {
         Self::Conflict,
         Self::Recorded,
         Self::Duplicate,
+        Self::Ignored,
     ];
 
     /// The verdict over these parts.
@@ -185,8 +188,10 @@ impl Verdict {
             Self::Conflict
         } else if any(|state| matches!(state, PartState::Recorded(_))) {
             Self::Recorded
-        } else {
+        } else if parts.clone().next().is_some() {
             Self::Duplicate
+        } else {
+            Self::Ignored
         }
     }
 
@@ -201,6 +206,7 @@ impl Verdict {
             Self::Conflict => "conflict",
             Self::Recorded => "recorded",
             Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
         }
     }
 }

@@ -237,6 +237,12 @@ impl Receiver {
         Some(self.inner.hook_state(source)?.route.max_body)
     }
 
+    /// Whether a sender of this name may post to a source's hook; nothing where there is no such hook.
+    #[must_use]
+    pub fn allows(&self, source: &str, origin: &str) -> Option<bool> {
+        Some(self.inner.hook_state(source)?.route.hook.allows(origin))
+    }
+
     /// The secrets of a source that posts, the current one first, and when each was last used.
     #[must_use]
     pub fn secrets(&self, source: &str) -> Vec<SecretUse> {
@@ -282,7 +288,7 @@ impl Receiver {
             headers,
             body: call.body,
         };
-        let sender = Sender { headers: &call.headers, certificate: call.certificate.as_deref() };
+        let sender = Sender { headers: &call.headers, client: call.client, certificate: call.certificate.as_deref() };
         if let Err(rejection) = hook.verify(&delivery.headers, &delivery.body, Occasion::Arrival { now, sender }) {
             telemetry::DeliveryRejected { delivery: &delivery, reason: rejection.reason }.emit();
             let id = delivery.id.clone();

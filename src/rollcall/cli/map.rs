@@ -1,24 +1,34 @@
-//! `map test`: what a source that posts would make of a body. Asks no server and records nothing.
+//! `map`: what a source that posts would make of a body, and the mappings that come with Rollcall. Asks no server and records
+//! nothing.
 
 use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use rollcall_access::profile::nearest;
+use rollcall_entitlements::{Format, SHIPPED};
 use rollcall_events::{Clock, Order, SourceName};
 use rollcall_ingest::{
     DeliveryId, ValidEvent,
-    connector::{Headers, Hook, MappingError, Problem},
+    connector::{Headers, MappingError, Problem},
     validate,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    cli::output::{ColorMode, OutputFormat, cell, table},
+    cli::{
+        args::Global,
+        context::problems_as_failure,
+        output::{ColorMode, OutputFormat, cell, table},
+    },
     client::{Exit, Failure},
-    config::load::Loaded,
+    config::{discover::discover_source, sources::in_place},
     server::clock::SystemClock,
+    values::ByteSize,
 };
+
+/// No source may send more in one delivery, however it is configured.
+const MAX_SAMPLE: ByteSize = ByteSize(64 << 20);
 
 /// What a body comes to.
 struct Tried {
@@ -27,41 +37,56 @@ struct Tried {
     quarantined: Vec<(Option<String>, Problem)>,
 }
 
-/// `map test`.
+/// `map test`. Of the configuration only the source is asked for, and no secret of it.
 ///
 /// # Errors
 /// There is no such source, it posts nothing, or a sample cannot be read.
-pub fn test(loaded: &Loaded, format: OutputFormat, source: &str, samples: &[PathBuf]) -> Result<Exit, Failure> {
-    let sources = &loaded.config.source;
-    let known = source.parse::<SourceName>().ok().and_then(|name| sources.get_key_value(&name));
-    let Some((name, configured)) = known else {
-        let near = nearest(source, sources.keys().map(SourceName::as_str));
-        let near = if near.is_empty() { "none is configured".to_owned() } else { format!("the nearest is `{near}`") };
-        return Err(Failure::Usage(format!("there is no source `{source}`; {near}")));
-    };
-    let Some(posts) = loaded.sources.get(name).and_then(|source| source.hook.as_ref()) else {
+pub fn test(global: &Global, format: OutputFormat, source: &str, samples: &[PathBuf]) -> Result<Exit, Failure> {
+    let found = discover_source(global.config.as_deref(), source);
+    let (name, configured, origins) = found.map_err(|problems| problems_as_failure(&problems))?;
+    let Some(posted) = configured.format() else {
         return Err(Failure::Usage(format!("the source `{name}` posts nothing, so there is nothing to map")));
     };
-    let most = posts.max_body.unwrap_or(loaded.config.server.max_body);
+    let table = format!("source.{name}");
+    let posted = posted.map_err(|errors| {
+        let problems: Vec<_> = errors.into_iter().map(|error| in_place(error, &table, &origins)).collect();
+        problems_as_failure(&problems)
+    })?;
     let now = SystemClock.now();
     let mut tried = Vec::new();
     for sample in samples {
         let file = sample.display().to_string();
         let body = fs::read(sample).with_context(|| format!("{file} cannot be read"))?;
-        if body.len() > most.bytes() {
-            return Err(Failure::Usage(format!("{file} has {} bytes, of the source {most} are taken", body.len())));
+        if body.len() > MAX_SAMPLE.bytes() {
+            let bytes = body.len();
+            return Err(Failure::Usage(format!(
+                "{file} has {bytes} bytes, at most {MAX_SAMPLE} are taken of a delivery"
+            )));
         }
-        tried.push(Tried::of(file, posts.hook.as_ref(), (name, configured.order()), &body, now));
+        tried.push(Tried::of(file, &posted, (&name, configured.order()), &body, now));
     }
     let answer = tried.iter().map(Tried::json).collect();
     format.print(&answer, |paint| tried.iter().map(|tried| tried.text(paint)).collect::<Vec<_>>().join("\n"));
     Ok(if tried.iter().all(|tried| tried.quarantined.is_empty()) { Exit::Yes } else { Exit::No })
 }
 
+/// `map show`.
+///
+/// # Errors
+/// None of this name comes with Rollcall.
+pub fn show(format: OutputFormat, name: &str) -> Result<Exit, Failure> {
+    let Some((_, text)) = SHIPPED.iter().find(|(known, _)| *known == name) else {
+        let near = nearest(name, SHIPPED.iter().map(|(known, _)| *known));
+        return Err(Failure::Usage(format!("no mapping `{name}` comes with Rollcall; the nearest is `{near}`")));
+    };
+    format.print(&json!({"name": name, "mapping": text}), |_| (*text).to_owned());
+    Ok(Exit::Yes)
+}
+
 impl Tried {
     fn of(
         file: String,
-        hook: &dyn Hook,
+        posted: &Format,
         (source, order): (&SourceName, Order),
         body: &[u8],
         now: DateTime<Utc>,
@@ -69,7 +94,7 @@ impl Tried {
         let headers: Headers = [("content-type", "application/cloudevents+json")].into_iter().collect();
         let delivery = DeliveryId::new(now, [0; 10]);
         let (mut facts, mut quarantined) = (Vec::new(), Vec::new());
-        for part in hook.map(&headers, body) {
+        for part in posted.map(&headers, body) {
             match part {
                 Ok(event) => {
                     let kind = event.kind.clone();
@@ -106,7 +131,10 @@ impl Tried {
             1 => "1 fact".to_owned(),
             n => format!("{n} facts"),
         };
-        let mut out = format!("{}  {facts}, {} quarantined\n", paint.bold(&cell(&self.file)), self.quarantined.len());
+        let ignored = self.facts.is_empty() && self.quarantined.is_empty();
+        let ignored = if ignored { ": it is ignored" } else { "" };
+        let quarantined = self.quarantined.len();
+        let mut out = format!("{}  {facts}, {quarantined} quarantined{ignored}\n", paint.bold(&cell(&self.file)));
         if !self.facts.is_empty() {
             let rows: Vec<_> = self.facts.iter().map(row).collect();
             out.push_str(&table(paint, &["FACT", "SUBJECT", "ORDER", "DATA"], &rows));

@@ -104,9 +104,8 @@ async fn dispatch(global: &Global, command: Command) -> Result<Exit, Failure> {
         Command::Sources { more: Some(SourcesCommand::Retire { name, for_ever, confirm }) } => {
             sources::retire(&client()?, format, &name, for_ever, confirm).await
         }
-        Command::Map(MapCommand::Test { source, samples }) => {
-            map::test(&context::loaded(global)?, format, &source, &samples)
-        }
+        Command::Map(MapCommand::Test { source, samples }) => map::test(global, format, &source, &samples),
+        Command::Map(MapCommand::Show { name }) => map::show(format, &name),
         Command::Problems { kind, source } => {
             problems::list(&client()?, format, kind.as_deref(), source.as_deref()).await
         }

@@ -2,11 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{
-    files::{read_configuration, read_trusted},
-    load::{Inputs, Loaded, load},
-    merge::{FlagValue, VARIABLES},
-    origin::{Origin, Problem},
+use rollcall_events::SourceName;
+
+use crate::{
+    config::{
+        files::{read_configuration, read_trusted},
+        load::{Inputs, Loaded, load},
+        merge::{FlagValue, VARIABLES, merge},
+        origin::{Origin, Origins, Problem},
+        sources::alone,
+    },
+    sources::ConfiguredSource,
 };
 
 /// Where a configuration file is looked for when nobody names one.
@@ -17,6 +23,25 @@ const DEFAULT_FILES: [&str; 2] = ["rollcall.toml", "/etc/rollcall/rollcall.toml"
 /// # Errors
 /// Every problem that there is.
 pub fn discover(file: Option<&Path>, flags: &[FlagValue]) -> Result<Loaded, Vec<Problem>> {
+    with_layers(file, |file, env| load(&Inputs { file, env, flags, read: &read_trusted }))?
+}
+
+/// One source of it alone, whatever is wrong elsewhere.
+///
+/// # Errors
+/// What is wrong with the source, or that there is none.
+pub fn discover_source(
+    file: Option<&Path>,
+    name: &str,
+) -> Result<(SourceName, ConfiguredSource, Origins), Vec<Problem>> {
+    with_layers(file, |file, env| alone(merge(file, env, &[]), name))?
+}
+
+/// Reads the file and the environment.
+fn with_layers<T>(
+    file: Option<&Path>,
+    then: impl FnOnce(Option<(&Path, &str)>, &[(String, String)]) -> T,
+) -> Result<T, Vec<Problem>> {
     let usual = || DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists());
     let path = file.map(Path::to_owned).or_else(usual);
     let text = match &path {
@@ -40,5 +65,5 @@ pub fn discover(file: Option<&Path>, flags: &[FlagValue]) -> Result<Loaded, Vec<
     if !unreadable.is_empty() {
         return Err(unreadable);
     }
-    load(&Inputs { file: path.as_deref().zip(text.as_deref()), env: &env, flags, read: &read_trusted })
+    Ok(then(path.as_deref().zip(text.as_deref()), &env))
 }

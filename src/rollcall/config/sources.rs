@@ -15,7 +15,7 @@ use crate::{
         merge::Merged,
         origin::{Origin, Origins, Problem},
     },
-    sources::{BuildContext, Certificates, ConfiguredSource, KINDS, Place, SECRET_FILE, Source},
+    sources::{BuildContext, Certificates, ConfiguredSource, KINDS, KeyError, Place, SECRET_FILE, Source},
 };
 
 /// Takes the sources out of the tree, each typed by its kind.
@@ -139,20 +139,40 @@ pub fn build(
                 Err(more) => errors.extend(more),
             }
         }
-        problems.extend(errors.into_iter().map(|error| {
-            let inline = format!("{table}.secret");
-            let key = match error.at {
-                Place::Source => table.clone(),
-                Place::Key(key) => format!("{table}.{key}"),
-                Place::Below(key) => format!("{table}.{key}"),
-                Place::Secret if origins.holds(&inline) => inline,
-                Place::Secret => format!("{table}.{SECRET_FILE}"),
-            };
-            Problem { origin: origins.near(&key, &table), what: format!("`{key}`: {}", error.text) }
-        }));
+        problems.extend(errors.into_iter().map(|error| in_place(error, &table, origins)));
     }
     check_together(config, origins, &built, problems);
     built
+}
+
+/// What one source alone is, whatever is wrong elsewhere: its keys, and where they came from. No secret is read.
+///
+/// # Errors
+/// There is no such source, or its keys do not fit.
+pub fn alone(mut merged: Merged, name: &str) -> Result<(SourceName, ConfiguredSource, Origins), Vec<Problem>> {
+    let names: Vec<String> = match merged.tree.pointer("/source") {
+        Some(Value::Object(tables)) => tables.keys().cloned().collect(),
+        _ => Vec::new(),
+    };
+    if !names.iter().any(|known| known == name) {
+        let near = nearest(name, names.iter().map(String::as_str));
+        let near = if near.is_empty() { "none is configured".to_owned() } else { format!("the nearest is `{near}`") };
+        let what = format!("there is no source `{}`; {near}", name.escape_debug());
+        // Where the file cannot be read it may be there all the same.
+        merged.problems.push(Problem { origin: Origin::Flag("--source".to_owned()), what });
+        return Err(merged.problems);
+    }
+    if let Some(Value::Object(tables)) = merged.tree.pointer_mut("/source") {
+        tables.retain(|known, _| known == name);
+    }
+    let own = format!("`source.{name}.");
+    let unknown = format!("unknown key {own}");
+    merged.problems.retain(|problem| problem.what.starts_with(&own) || problem.what.starts_with(&unknown));
+    let typed = typed(&mut merged);
+    match typed.into_iter().next() {
+        Some((name, source)) if merged.problems.is_empty() => Ok((name, source, merged.origins)),
+        _ => Err(merged.problems),
+    }
 }
 
 /// The sources that others name and that are not configured, each with where. What is said of their people is in effect
@@ -168,6 +188,19 @@ pub fn named_only(config: &Config, origins: &Origins) -> Vec<(SourceName, Proble
         }
     }
     named
+}
+
+/// A mistake of a source with its place.
+pub fn in_place(error: KeyError, table: &str, origins: &Origins) -> Problem {
+    let inline = format!("{table}.secret");
+    let key = match error.at {
+        Place::Source => table.to_owned(),
+        Place::Key(key) => format!("{table}.{key}"),
+        Place::Below(key) => format!("{table}.{key}"),
+        Place::Secret if origins.holds(&inline) => inline,
+        Place::Secret => format!("{table}.{SECRET_FILE}"),
+    };
+    Problem { origin: origins.near(&key, table), what: format!("`{key}`: {}", error.text) }
 }
 
 /// What no source can know of itself: whether another has its secret, and whether the listener gives it what it needs.

@@ -72,6 +72,10 @@ impl Hook for Live<dyn Hook> {
         self.now().is_slow()
     }
 
+    fn allows(&self, origin: &str) -> bool {
+        self.now().allows(origin)
+    }
+
     fn secrets(&self) -> Vec<SecretUse> {
         self.now().secrets()
     }

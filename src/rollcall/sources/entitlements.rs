@@ -1,14 +1,13 @@
 //! Entitlement systems that post notifications in the canonical form: the keys of such a source, made into its hook.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
-use rollcall_entitlements::CloudEvents;
+use rollcall_entitlements::Format as PostedFormat;
 use rollcall_events::Order;
-use rollcall_ingest::connector::Hook;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sources::{BuildContext, KeyError, Notifications, Source, SourceConfig, senders::Sender};
+use crate::sources::{BuildContext, KeyError, Source, SourceConfig, senders::Sender};
 
 /// A licensing system that posts notifications to `/hooks/NAME`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,14 +60,14 @@ impl SourceConfig for Entitlements {
         self.sender.check()
     }
 
+    fn format(&self) -> Option<Result<PostedFormat, Vec<KeyError>>> {
+        let Format::Cloudevents = self.format;
+        Some(Ok(PostedFormat::CloudEvents))
+    }
+
     fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>> {
-        let authentication = self.sender.authentication(context).map_err(|error| vec![error])?;
-        let marks = authentication.marks();
-        let hook: Arc<dyn Hook> = match self.format {
-            Format::Cloudevents => Arc::new(CloudEvents::new(authentication)),
-        };
-        let (certificates, max_body) = (self.sender.certificates(), self.sender.max_body);
-        let notifications = Notifications { hook, marks, certificates, max_body };
+        let Format::Cloudevents = self.format;
+        let notifications = self.sender.notifications(context, PostedFormat::CloudEvents)?;
         Ok(Source { hook: Some(notifications), ..Source::default() })
     }
 }

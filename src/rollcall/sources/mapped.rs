@@ -1,34 +1,40 @@
 //! Systems that speak a JSON of their own: the keys of such a source, its mapping among them, made into its hook.
 
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path};
 
-use rollcall_entitlements::{Mapped as MappedHook, Mapping, MappingMistake, MappingText, RuleText};
+use rollcall_access::profile::nearest;
+use rollcall_entitlements::{Format, Mapping, MappingMistake, MappingText, RuleText, SHIPPED, ShippedMapping};
 use rollcall_events::Order;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
 use crate::{
-    sources::{BuildContext, KeyError, Notifications, Place, Source, SourceConfig, senders::Sender},
+    sources::{BuildContext, KeyError, Place, Source, SourceConfig, senders::Sender},
     values::StringList,
 };
 
 /// A system that posts a JSON of its own to `/hooks/NAME`; what that means is said here, in rules (`docs/mapping.md`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Mapped {
     /// Who posts.
     #[serde(flatten)]
     sender: Sender,
+    /// A mapping that comes with Rollcall: `flexnet`, `keygen` or `stripe` (`rollcall map show NAME`). Keys that are written
+    /// here stand in the place of its own, and rules are added to its rules.
+    mapping: Option<String>,
     /// What says which of two facts about one subject is newer: `observed` (the order of arrival), `time` (its clock) or
-    /// `version` (its own number). Fixed with the first fact.
-    order: Order,
+    /// `version` (its own number). Fixed with the first fact. When absent, as `mapping` has it, else `observed`.
+    order: Option<Order>,
     /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives.
     authoritative: bool,
-    /// The zone in which its days begin and end, as in `Europe/Berlin`.
-    time_zone: String,
+    /// The zone in which its days begin and end, as in `Europe/Berlin`. When absent, as `mapping` has it, else `UTC`.
+    time_zone: Option<String>,
     /// Expressions that are true of all that is its: its tenant, its live system. A body of which one is not is quarantined.
-    require: StringList,
+    require: Option<StringList>,
+    /// Where in a body texts are that hold JSON themselves, as JSON pointers: they are read as that JSON.
+    json_texts: Option<StringList>,
     /// The sender's id of a notification, an expression: each event in it is known by it, its type and its subject, for
     /// ever. When absent, an event is the same as another one that says the same at the same time or version; with
     /// `order = "observed"`, as the last one of its subject.
@@ -40,22 +46,6 @@ pub struct Mapped {
     /// The rules, each a table `[[source.NAME.map]]` with `when`, `for_each`, `emit` or `ignore`, and `fields`. All that are
     /// for a body are applied to it.
     map: Rules,
-}
-
-impl Default for Mapped {
-    fn default() -> Self {
-        Self {
-            sender: Sender::default(),
-            order: Order::Observed,
-            authoritative: false,
-            time_zone: "UTC".to_owned(),
-            require: StringList::default(),
-            id: None,
-            time: None,
-            sequence: None,
-            map: Rules::default(),
-        }
-    }
 }
 
 /// Rules as they are written. What is wrong in one is told with its place, so they are read later.
@@ -142,18 +132,47 @@ impl Rules {
 }
 
 impl Mapped {
+    /// The mapping that comes with Rollcall and is named; an empty one where none is.
+    fn shipped(&self) -> Result<ShippedMapping, KeyError> {
+        let Some(name) = &self.mapping else { return Ok(ShippedMapping::default()) };
+        ShippedMapping::named(name).ok_or_else(|| {
+            let near = nearest(name, SHIPPED.iter().map(|(known, _)| *known));
+            let what =
+                format!("none of the name `{}` comes with Rollcall; the nearest is `{near}`", name.escape_debug());
+            KeyError::of("mapping", what)
+        })
+    }
+
     fn mapping(&self) -> Result<Mapping, Vec<KeyError>> {
-        let (rules, mut wrong) = self.map.read();
+        let shipped = self.shipped().map_err(|error| vec![error])?;
+        let order = self.order.or(shipped.order).unwrap_or(Order::Observed);
+        let (mut rules, mut wrong) = self.map.read();
+        let own = rules.len();
+        rules.extend(shipped.map);
+        let list = |own: &Option<StringList>, shipped: Vec<String>| own.as_ref().map_or(shipped, |own| own.0.clone());
+        let (require, json_texts) = (list(&self.require, shipped.require), list(&self.json_texts, shipped.json_texts));
+        // What orders nothing here is a mistake of whoever wrote it; a shipped one is not his.
+        let time = self.time.clone().or(shipped.time.filter(|_| order == Order::Time));
+        let sequence = self.sequence.clone().or(shipped.sequence.filter(|_| order == Order::Version));
+        let id = self.id.clone().or(shipped.id);
+        let time_zone = self.time_zone.clone().or(shipped.time_zone);
         let text = MappingText {
-            require: &self.require.0,
+            require: &require,
+            json_texts: &json_texts,
             rules: &rules,
-            id: self.id.as_deref(),
-            time: self.time.as_deref(),
-            sequence: self.sequence.as_deref(),
-            order: self.order,
-            time_zone: &self.time_zone,
+            id: id.as_deref(),
+            time: time.as_deref(),
+            sequence: sequence.as_deref(),
+            order,
+            time_zone: time_zone.as_deref().unwrap_or("UTC"),
         };
-        let mistake = |MappingMistake { at, text }| KeyError { at: Place::Below(at), text };
+        let mistake = |MappingMistake { at, text }| {
+            let rule = at.strip_prefix("map.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+            match rule.filter(|rule| *rule >= own && self.mapping.is_some()) {
+                Some(rule) => KeyError::of("mapping", format!("rule {} of it: {text}", rule + 1 - own)),
+                None => KeyError { at: Place::Below(at), text },
+            }
+        };
         match Mapping::compile(&text) {
             Ok(mapping) if wrong.is_empty() => return Ok(mapping),
             Ok(_) => {}
@@ -165,7 +184,8 @@ impl Mapped {
 
 impl SourceConfig for Mapped {
     fn order(&self) -> Order {
-        self.order
+        let shipped = || self.shipped().ok().and_then(|shipped| shipped.order);
+        self.order.or_else(shipped).unwrap_or(Order::Observed)
     }
 
     fn authoritative(&self) -> bool {
@@ -186,14 +206,14 @@ impl SourceConfig for Mapped {
         wrong
     }
 
+    fn format(&self) -> Option<Result<Format, Vec<KeyError>>> {
+        Some(self.mapping().map(Format::Mapped))
+    }
+
     fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>> {
-        let authentication = self.sender.authentication(context).map_err(|error| vec![error])?;
-        let marks = authentication.marks();
         // What is wrong with it is told by the check.
         let mapping = self.mapping().map_err(|_| Vec::new())?;
-        let hook = Arc::new(MappedHook::new(authentication, mapping));
-        let (certificates, max_body) = (self.sender.certificates(), self.sender.max_body);
-        let notifications = Notifications { hook, marks, certificates, max_body };
+        let notifications = self.sender.notifications(context, Format::Mapped(mapping))?;
         Ok(Source { hook: Some(notifications), ..Source::default() })
     }
 }

@@ -13,7 +13,7 @@ use std::{fmt, ops::Deref, path::Path, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_authn::PasswordCheck;
-use rollcall_entitlements::SecretMark;
+use rollcall_entitlements::{Format, SecretMark};
 use rollcall_events::{Order, SourceName, json::plain_words};
 use rollcall_ingest::{
     ReadOptions,
@@ -62,6 +62,14 @@ pub trait SourceConfig: fmt::Debug + Send + Sync {
 
     /// Every key that is wrong by itself, and what is wrong with it: also where the secret cannot be read.
     fn check(&self) -> Vec<KeyError>;
+
+    /// In which form it says what it posts; nothing for one that posts nothing. Needs no secret.
+    ///
+    /// # Errors
+    /// What is wrong with the keys that say it.
+    fn format(&self) -> Option<Result<Format, Vec<KeyError>>> {
+        None
+    }
 
     /// Makes of the keys what the source offers.
     ///

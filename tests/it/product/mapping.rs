@@ -154,9 +154,9 @@ fn may_pull(server: &Server, user: &str) -> bool {
 fn a_documented_notification_gives_its_line_and_a_header_only_update_takes_nothing() {
     let samples =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../connectors/entitlements/testdata/mapped/flexnet");
-    let mapping = fs::read_to_string(samples.join("mapping.toml")).unwrap().replace("[[map]]", "[[source.fno.map]]");
+    let besides = fs::read_to_string(samples.join("mapping.toml")).unwrap();
     let mut server = Server::prepared(&format!(
-        "[source.fno]\nkind = \"mapped\"\nauthentication = \"basic\"\nsecret_file = \"fno.secret\"\n{mapping}"
+        "[source.fno]\nkind = \"mapped\"\nmapping = \"flexnet\"\nauthentication = \"basic\"\nsecret_file = \"fno.secret\"\n{besides}"
     ));
     server.dir.write("fno.secret", "fno:0123456789abcdef");
     server.go();
@@ -274,20 +274,23 @@ fn who_shows_nothing_or_another_password_is_refused_and_nothing_personal_reaches
 
 #[test]
 fn a_mapping_is_tried_without_a_server_and_its_mistakes_are_told_where_they_stand() {
-    let server = Server::prepared(PORTAL);
-    server.dir.write("portal.secret", PASSWORD);
+    // Neither its secret is there, nor is anything else of the configuration as it should be.
+    let server = Server::prepared(&format!("{PORTAL}[source.other]\nkind = \"nothing\"\n[sevrer]\nx = 1\n"));
     let good = licence("L-1", "ENABLED", json!([{"product": "DB", "from": "2026-01-01"}]));
     let sample = |name: &str, mut body: Value| {
         body["tenant"] = "live".into();
         server.dir.write(name, body.to_string());
     };
     sample("good.json", good);
+    sample("ping.json", json!({"event": "ping"}));
     sample("odd.json", licence("L-1", "SOLD", json!([{"product": "DB", "from": "2026-01-01"}])));
     let said = server.cli(&["map", "test", "--source", "portal", "--sample", "good.json"]);
     assert!(
         said.code == 0 && said.out.contains("line/L-1/DB") && said.out.contains("2025-12-31T23:00:00Z"),
         "{said:?}"
     );
+    let said = server.cli(&["map", "test", "--source", "portal", "--sample", "ping.json"]);
+    assert!(said.code == 0 && said.out.contains("no fact, 0 quarantined: it is ignored"), "{said:?}");
     let said = server.cli(&["map", "test", "--source", "portal", "--sample", "good.json", "odd.json"]);
     assert!(said.code == 1 && said.out.contains("✗ expression-failed  /state"), "{said:?}");
     let said = server.cli(&["--json", "map", "test", "--source", "portal", "--sample", "odd.json"]);
@@ -300,6 +303,9 @@ fn a_mapping_is_tried_without_a_server_and_its_mistakes_are_told_where_they_stan
         let said = server.cli(&["map", "test", "--source", args[0], "--sample", args[1]]);
         assert!(said.code == 2 && said.err.contains(tells), "{said:?}");
     }
+    let shown = server.cli(&["map", "show", "keygen"]).ok();
+    assert!(shown.contains("json_texts = [\"/data/attributes/payload\"]"), "{shown}");
+    assert!(server.cli(&["map", "show", "strip"]).err.contains("the nearest is `stripe`"));
     let config = fs::read_to_string(server.dir.join("rollcall.toml")).unwrap();
     let line = |text: &str| config.lines().position(|line| line.contains(text)).unwrap() + 1;
     server
@@ -308,7 +314,9 @@ fn a_mapping_is_tried_without_a_server_and_its_mistakes_are_told_where_they_stan
     let said = server.cli(&["config", "check"]);
     let place = format!("rollcall.toml:{}:", line("fields.product = \"item.product\""));
     assert!(said.code == 1 && said.out.contains(&place), "{place} {said:?}");
+    let tried = server.cli(&["map", "test", "--source", "portal", "--sample", "good.json"]);
+    assert!(tried.code == 2 && tried.err.contains(&place) && !tried.err.contains("sevrer"), "{tried:?}");
     for told in ["has no `prodct`, did you mean `product`?", "there is no variable `itm`, did you mean `item`?"] {
-        assert!(said.out.contains(told), "{told}: {said:?}");
+        assert!(said.out.contains(told) && tried.err.contains(told), "{told}: {said:?} {tried:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! The whole product as its users meet it: pulls by real clients, the README, bad input, attacks, crashes.
 
+mod adapters;
 mod advisories;
 mod bad_days;
 mod bad_input;

@@ -1,4 +1,5 @@
-//! `POST /hooks/{source}`: one webhook delivery in, what became of each event out (DESIGN 10).
+//! `POST /hooks/{source}`: one webhook delivery in, what became of each event out (DESIGN 10). `OPTIONS` there: whether
+//! whoever asks may post.
 //! Cuts the body; signature, keeping and appending are ingest's.
 
 use std::{
@@ -11,8 +12,8 @@ use axum::{
     Extension,
     body::Body,
     extract::{ConnectInfo, Path, RawQuery},
-    http::{HeaderMap, StatusCode},
-    response::Response,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use rollcall_app::operations::deliveries::{self, HookAnswer};
 use rollcall_ingest::{InboundCall, connector::ClientCertificate};
@@ -68,6 +69,49 @@ pub(crate) async fn receive(
     let certificate = certificate.map(|Extension(certificate)| certificate);
     let answer = deliveries::receive(&app, &source, InboundCall { headers, body, client, certificate }, wait).await?;
     response::json(StatusCode::ACCEPTED, answer.position(), &answer)
+}
+
+/// Whether a sender may post here, asked before it does.
+///
+/// The handshake of CloudEvents' HTTP webhooks: the sender states its name in `WebHook-Request-Origin`, and is allowed where
+/// the operator wrote that name down (`webhook_origins`). It lets nobody in: each delivery shows whose it is.
+#[utoipa::path(
+    options, path = "/hooks/{source}", tag = "hooks", operation_id = "validate_hook",
+    params(
+        ("source" = String, Path, description = "The configured name of the source"),
+        ("WebHook-Request-Origin" = String, Header, description = "The sender's name, as in `eventgrid.example.com`"),
+    ),
+    responses(
+        (status = 200, description = "Allowed: `WebHook-Allowed-Origin` has the name, `WebHook-Allowed-Rate` is `*`"),
+        (status = "4XX", description = "Not allowed", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+    security(())
+)]
+pub(crate) async fn validate(
+    TakeDelivery { app, .. }: TakeDelivery,
+    Path(source): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let mut stated = headers.get_all("webhook-request-origin").iter();
+    let origin = match (stated.next(), stated.next()) {
+        (Some(origin), None) => origin,
+        _ => {
+            return Err(Kind::InvalidQuery.because(
+                "State the sender's name once, in the header `WebHook-Request-Origin`, to ask whether it may post.",
+            ));
+        }
+    };
+    let name = origin.to_str().unwrap_or_default();
+    if !deliveries::allows(&app, &source, name)? {
+        return Err(Kind::Forbidden.because(
+            "This sender is none of the source's `webhook_origins`: the operator of Rollcall writes its name there.",
+        ));
+    }
+    let allowed = [("webhook-allowed-origin", origin.clone()), ("webhook-allowed-rate", HeaderValue::from_static("*"))];
+    let mut answer = StatusCode::OK.into_response();
+    answer.headers_mut().extend(allowed.map(|(name, value)| (HeaderName::from_static(name), value)));
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    Ok(answer)
 }
 
 fn requested_wait(query: Option<&str>) -> Result<Option<Duration>> {

@@ -54,7 +54,8 @@ pub enum SourcesCommand {
 pub enum MapCommand {
     /// Show what a source would make of a notification: its facts, and what would be quarantined and why
     ///
-    /// Asks no server and records nothing. Exits with 1 where something would be quarantined.
+    /// Asks no server, records nothing and reads no secret; of the configuration only this source has to be right. Exits with 1
+    /// where something would be quarantined.
     Test {
         /// The source.
         #[arg(long, value_name = "NAME")]
@@ -62,5 +63,10 @@ pub enum MapCommand {
         /// Files, each with the body of a notification
         #[arg(long = "sample", value_name = "FILE", required = true, num_args = 1..)]
         samples: Vec<PathBuf>,
+    },
+    /// Print a mapping that comes with Rollcall, as it would stand in the configuration
+    Show {
+        /// `flexnet`, `keygen` or `stripe`
+        name: String,
     },
 }

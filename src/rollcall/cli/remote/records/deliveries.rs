@@ -76,14 +76,18 @@ pub fn is_in_effect(delivery: &DeliveryInFull) -> bool {
         Some(_) => false,
         None => part.outcome == "duplicate",
     };
-    delivery.delivery.verdict != "rejected" && !delivery.parts.is_empty() && delivery.parts.iter().all(good)
+    match delivery.delivery.verdict.as_ref() {
+        "rejected" => false,
+        "ignored" => true,
+        _ => !delivery.parts.is_empty() && delivery.parts.iter().all(good),
+    }
 }
 
 /// What became of each part of a delivery, and why.
 pub fn outcome_text(paint: ColorMode, delivery: &DeliveryInFull) -> String {
     let DeliveryInFull { delivery, parts, .. } = delivery;
     let verdict = match delivery.verdict.as_ref() {
-        good @ ("recorded" | "duplicate") => paint.good(good),
+        good @ ("recorded" | "duplicate" | "ignored") => paint.good(good),
         bad => paint.bad(bad),
     };
     let mut out = format!("{}  {verdict}  {}\n", paint.bold(&cell(&delivery.id)), cell(&delivery.reason));
