@@ -49,8 +49,8 @@ pub trait Control: Send + Sync + 'static {
     /// As [`Control::check`].
     async fn rebuild(&self, projection: &str) -> Result<Checked, ControlError>;
 
-    /// What the log has written ahead of its place, and who keeps it there.
-    fn write_ahead(&self) -> WriteAhead;
+    /// What each database has written ahead of its place, and who keeps it there.
+    fn write_ahead(&self) -> Vec<WriteAhead>;
 
     /// Reads the whole log and checks its chain.
     ///

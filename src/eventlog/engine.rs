@@ -1,8 +1,8 @@
 //! What every engine offers besides its two halves, and what the facade asks of it. Names no engine.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use rollcall_events::{Position, Version};
+use rollcall_sqlite::WriteAhead;
 
 use crate::{Append, ClockAhead, Tail};
 
@@ -42,33 +42,6 @@ impl Health {
             Self::Writable => None,
             Self::Resting { why } => Some(why),
         }
-    }
-}
-
-/// What is durable and not in its place in the storage yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WriteAhead {
-    /// How many bytes it has, when they were moved last.
-    pub bytes: u64,
-    /// That a reader keeps them from being moved, where they are more than they should be. Appends go on; it grows with
-    /// them until the reader ends.
-    pub held: Option<Held>,
-}
-
-/// A reader that stays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// Since when.
-    pub since: DateTime<Utc>,
-    /// Who reads, for people; empty where the system does not tell.
-    pub by: Vec<String>,
-}
-
-impl Held {
-    /// Who reads, for people.
-    #[must_use]
-    pub fn readers(&self) -> String {
-        if self.by.is_empty() { "somebody".to_owned() } else { self.by.join(", ") }
     }
 }
 

@@ -15,9 +15,10 @@ mod verify;
 mod suite;
 
 pub use append::{Append, AppendError, Outcome};
-pub use engine::{Health, Held, OpenError, WriteAhead};
+pub use engine::{Health, OpenError};
 pub use head::{Head, HeadError, SignedHead};
 pub use log::{EngineConfig, Log};
 pub use plausible::ClockAhead;
+pub use rollcall_sqlite::{Held, WriteAhead};
 pub use tail::{ClockMend, Filter, Moment, PAGE_BYTES, Tail, TailError, When};
 pub use verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport};

@@ -1,15 +1,15 @@
 //! The list of what was said and is not in effect: each kind with its reason and what to do, in pages, for those who may
 //! read everything, and gone once it is mended.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+use rollcall_eventlog::Held;
+use rollcall_events::Clock as _;
 use serde_json::{Value, json};
 
-use rollcall_eventlog::Held;
-
-use super::{
-    facts::at,
-    world::{World, event},
-};
+use super::world::{World, event};
 
 async fn problems(world: &World, filter: &str) -> Vec<Value> {
     world.ok(&format!("/api/v1/problems{filter}")).await["items"].as_array().unwrap().clone()
@@ -141,15 +141,18 @@ async fn a_kind_that_there_is_not_is_refused_with_those_that_there_are() {
 }
 
 #[tokio::test]
-async fn a_reader_of_the_log_that_stays_is_named_with_what_to_do() {
+async fn a_reader_of_a_database_that_stays_is_named_with_what_to_do() {
     let world = World::licensing().await;
     let by = vec!["sqlite3 (process 4711)".to_owned()];
-    *world.control.held.lock().unwrap() = Some(Held { since: at(0), by });
-    let told = problems(&world, "?kind=log_held").await;
+    *world.control.held.lock().unwrap() = Some(Held { lasting: Duration::from_secs(90), by });
+    let told = problems(&world, "?kind=database_held").await;
     assert_eq!(told.len(), 1, "{told:#?}");
     let (why, remedy) = (told[0]["why"].as_str().unwrap(), told[0]["remedy"].as_str().unwrap());
     assert!(why.contains("sqlite3 (process 4711)") && why.contains("812 MB"), "{why}");
-    assert!(remedy.contains("end that reader") && told[0]["since"].is_string(), "{told:?}");
+    assert!(remedy.contains("end that reader") && why.contains("has read ops.db"), "{told:?}");
+    assert_eq!(told[0]["subject"], "ops.db");
+    let since: DateTime<Utc> = told[0]["since"].as_str().unwrap().parse().unwrap();
+    assert_eq!(world.clock.now() - since, TimeDelta::seconds(90));
     *world.control.held.lock().unwrap() = None;
     assert_eq!(problems(&world, "").await, [] as [Value; 0]);
 }

@@ -146,8 +146,9 @@ impl Control for TestControl {
     async fn rebuild(&self, name: &str) -> Result<Checked, ControlError> {
         self.check(name).await.map(|checked| Checked { swapped: true, ..checked })
     }
-    fn write_ahead(&self) -> WriteAhead {
-        WriteAhead { bytes: 812_000_000, held: self.held.lock().unwrap().clone() }
+    fn write_ahead(&self) -> Vec<WriteAhead> {
+        let one = |database, held| WriteAhead { database, bytes: 812_000_000, held };
+        vec![one("log.db", None), one("ops.db", self.held.lock().unwrap().clone()), one("read.db", None)]
     }
     async fn verify(&self) -> Result<Verified, ControlError> {
         let position = *self.applied.borrow();

@@ -16,7 +16,7 @@ use rollcall_registry::{AuthorityInfo, AuthorityRole, KeyInfo, Keys};
 use rollcall_store::read::SupersededRow;
 use tokio::sync::watch;
 
-use crate::server::reload::Reloader;
+use crate::server::{databases::Databases, reload::Reloader};
 
 /// The projections by name, the memory one first.
 const ROSTER: &str = "roster";
@@ -28,8 +28,8 @@ const READ_SIDE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct ServerControl {
     /// Where the log is.
     pub log: EngineConfig,
-    /// The log itself.
-    pub open_log: Log,
+    /// The databases.
+    pub databases: Databases,
     /// The projector.
     pub projector: Handle,
     /// The keys of registry tokens.
@@ -138,8 +138,8 @@ impl Control for ServerControl {
         self.compare(projection, Rebuild::Yes).await
     }
 
-    fn write_ahead(&self) -> WriteAhead {
-        self.open_log.write_ahead()
+    fn write_ahead(&self) -> Vec<WriteAhead> {
+        self.databases.write_ahead()
     }
 
     async fn verify(&self) -> Result<Verified, ControlError> {

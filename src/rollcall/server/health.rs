@@ -22,17 +22,17 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use rollcall_access::{Freshness, Stale};
 use rollcall_api::Problem;
 use rollcall_app::{App, At, Permission};
-use rollcall_eventlog::Log;
+use rollcall_eventlog::WriteAhead;
 use rollcall_events::Clock;
 use rollcall_projector::{Handle, State as Fold};
 use rollcall_registry::Keys;
 
-use crate::tls::Tls;
+use crate::{server::databases::Databases, tls::Tls};
 
 /// How the process is.
 #[derive(Clone)]
 pub struct Health {
-    log: Log,
+    databases: Databases,
     projector: Handle,
     keys: Arc<Keys>,
     clock: Arc<dyn Clock>,
@@ -63,7 +63,7 @@ impl Health {
     /// `newest` is the time of the log's newest record: no present is before it.
     #[expect(clippy::too_many_arguments, reason = "called once, with all that it looks at")]
     pub fn new(
-        log: Log,
+        databases: Databases,
         projector: Handle,
         keys: Arc<Keys>,
         clock: Arc<dyn Clock>,
@@ -73,7 +73,7 @@ impl Health {
         tls: Option<Arc<Tls>>,
     ) -> Self {
         let newest = Arc::new(AtomicI64::new(newest.timestamp_micros()));
-        Self { log, projector, keys, clock, limits, newest, filling: Arc::default(), metrics, tls }
+        Self { databases, projector, keys, clock, limits, newest, filling: Arc::default(), metrics, tls }
     }
 
     /// Says whether the demo's data is still being posted. Who waits until the process is ready finds it whole.
@@ -84,7 +84,7 @@ impl Health {
     /// Whether the clock can be trusted: it is not behind the newest time that the log or this process has seen, nor ahead of
     /// what it can say.
     pub fn trusts_clock(&self, now: DateTime<Utc>) -> Result<(), Stale> {
-        if let Some(ahead) = self.log.clock_ahead() {
+        if let Some(ahead) = self.databases.log.clock_ahead() {
             return Err(Stale::ClockAhead(ahead.ahead.to_std().unwrap_or_default()));
         }
         let behind = self.behind(now);
@@ -117,14 +117,10 @@ impl Health {
         };
         let signing = self.keys.current().list().first().map(|key| key.certificate_ends);
         // A log that rests takes no events, and every hook says so; who may pull is still answered from the roster.
-        let resting = self.log.health();
+        let resting = self.databases.log.health();
         let resting = resting.error().map(|why| format!("; takes no events at present: {why}")).unwrap_or_default();
-        let held = self.log.write_ahead().held.map(|held| {
-            format!("; {} keeps what is written ahead from being moved: `rollcall problems`", held.readers())
-        });
-        let held = held.unwrap_or_default();
         let mut checks = vec![
-            Check { name: "log", good: true, text: format!("durable up to position {}{resting}{held}", status.head) },
+            Check { name: "log", good: true, text: format!("durable up to position {}{resting}", status.head) },
             Check { name: "projection", good: folding, text },
             Check {
                 name: "staleness",
@@ -138,7 +134,7 @@ impl Health {
             Check {
                 name: "clock",
                 good: clock.is_ok(),
-                text: match (&clock, self.log.clock_ahead()) {
+                text: match (&clock, self.databases.log.clock_ahead()) {
                     (_, Some(ahead)) => ahead.to_string(),
                     (Err(stale), None) => format!(
                         "{stale}, and may be {} s (token.max_clock_skew). Set the clock. If it is right and the log is ahead, \
@@ -158,6 +154,13 @@ impl Health {
                     .map_or_else(|| "none signs".into(), |ends| format!("one signs, its certificate ends {ends}")),
             },
         ];
+        for WriteAhead { database, bytes, held } in self.databases.write_ahead() {
+            // It stops nobody; it is for whoever looks why the disk fills up.
+            let Some(held) = held else { continue };
+            let (who, megabytes) = (held.readers(), bytes / 1_000_000);
+            let text = format!("{who} keeps {megabytes} MB from being moved into it: `rollcall problems`");
+            checks.push(Check { name: database, good: true, text });
+        }
         if let Some(tls) = &self.tls {
             checks.push(Check { name: "tls", good: true, text: tls.report(now) });
         }
@@ -170,16 +173,14 @@ impl Health {
     /// Notes the time, and keeps the numbers from growing while nobody reads them.
     pub fn update_metrics(&self) {
         let _ = self.trusts_clock(self.clock.now());
-        metrics::gauge!("rollcall_log_takes_events").set(if self.log.health() == rollcall_eventlog::Health::Writable {
-            1.0
-        } else {
-            0.0
-        });
-        let (ahead, now) = (self.log.write_ahead(), self.clock.now());
-        let held = ahead.held.map_or(0.0, |held| (now - held.since).as_seconds_f64());
-        #[expect(clippy::cast_precision_loss, reason = "a file that large has no exact size to look at")]
-        metrics::gauge!("rollcall_log_write_ahead_bytes").set(ahead.bytes as f64);
-        metrics::gauge!("rollcall_log_write_ahead_held_seconds").set(held);
+        metrics::gauge!("rollcall_log_takes_events")
+            .set(if self.databases.log.health() == rollcall_eventlog::Health::Writable { 1.0 } else { 0.0 });
+        for WriteAhead { database, bytes, held } in self.databases.write_ahead() {
+            #[expect(clippy::cast_precision_loss, reason = "a file that large has no exact size to look at")]
+            metrics::gauge!("rollcall_write_ahead_bytes", "database" => database).set(bytes as f64);
+            let held = held.map_or(0.0, |held| held.lasting.as_secs_f64());
+            metrics::gauge!("rollcall_write_ahead_held_seconds", "database" => database).set(held);
+        }
         if let Some(tls) = &self.tls {
             let ends = tls.identity().ends.timestamp();
             #[expect(clippy::cast_precision_loss, reason = "seconds of this millennium are exact in a double")]

@@ -7,6 +7,7 @@ mod configuration_events;
 mod consequences;
 mod control;
 mod cors;
+mod databases;
 mod decision_queue;
 mod health;
 mod hooks;
@@ -54,6 +55,7 @@ use self::{
     configuration_events::{configuration_of, local_event},
     consequences::RosterConsequences,
     control::ServerControl,
+    databases::Databases,
     health::{Audience, Health},
     listener::Front,
     random::random_bytes,
@@ -109,6 +111,7 @@ pub struct Server {
     authenticator: Arc<Authenticator>,
     configuration: Arc<Configuration>,
     refusals: Refusals,
+    databases: Databases,
     dir: DataDir,
     stop: CancellationToken,
     projector_task: JoinHandle<()>,
@@ -143,12 +146,13 @@ impl Server {
             history: server.history.map(|span| span.0),
             ..rollcall_projector::Options::default()
         };
+        let databases = Databases { log: log.clone(), ops: Arc::clone(&ops), read: Arc::clone(&read) };
         let (projector, handle) = Projector::open(dir.path(), tail, read, Arc::clone(&clock), options).await?;
         let stop = CancellationToken::new();
         let projector_task = tokio::spawn(projector.run(stop.clone().cancelled_owned()));
         let limits = health::Limits { staleness: token.max_staleness.0, skew: token.max_clock_skew.0 };
         let health = Health::new(
-            log.clone(),
+            databases.clone(),
             handle.clone(),
             Arc::clone(&keys),
             Arc::clone(&clock),
@@ -193,6 +197,7 @@ impl Server {
             authenticator,
             configuration: Arc::new(Configuration { profile: loaded.profile.clone(), settings: Settings::default() }),
             refusals,
+            databases,
             dir,
             stop,
             projector_task,
@@ -300,6 +305,7 @@ impl Server {
             authenticator,
             configuration,
             refusals,
+            databases,
             dir,
             stop,
             projector_task,
@@ -320,7 +326,7 @@ impl Server {
         receiver.recover().await?;
         let control = ServerControl {
             log: dir.log(),
-            open_log: log.clone(),
+            databases,
             projector: handle.clone(),
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock),

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_ingest::{Inbox, SourceStore};
+use rollcall_sqlite::WriteAhead;
 
 use super::{
     AnswerRecords, DecisionRecords, DeliveryRecords, OpsError, PersonRecords, RefusedSignIns, Retention, SourceQueries,
@@ -25,6 +26,9 @@ pub trait Ops:
     /// # Errors
     /// As [`OpsError`].
     async fn prune(&self, now: DateTime<Utc>, retention: &Retention) -> Result<u64, OpsError>;
+
+    /// What is written ahead of its place in the storage, and who keeps it there.
+    fn write_ahead(&self) -> WriteAhead;
 
     /// Writes all that waits and closes the store. What is offered afterwards is refused.
     async fn close(&self);

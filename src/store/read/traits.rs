@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Folded, Subject};
 use rollcall_events::{Digest, Position};
+use rollcall_sqlite::WriteAhead;
 
 use super::{FactRow, Membership, ParkedRow, ProjectRow, ReadError, SupersededRow};
 
@@ -64,6 +65,9 @@ pub trait Projection: Send + Sync + 'static {
     /// # Errors
     /// As [`ReadError`].
     async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError>;
+
+    /// What is written ahead of its place in the storage, and who keeps it there.
+    fn write_ahead(&self) -> WriteAhead;
 
     /// The read side as it is now, which is not before [`Self::position`], however much is written meanwhile.
     ///

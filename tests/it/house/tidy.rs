@@ -45,6 +45,7 @@ fn a_crate_is_not_built_from_what_it_must_not_touch() {
         ("rollcall-ingest", &sql),
         ("rollcall-entitlements", &sql),
         ("rollcall-eventlog", &web),
+        ("rollcall-sqlite", &web),
         ("rollcall-projector", &web),
         ("rollcall-store", &web),
         ("rollcall-registry", &["sqlx", "reqwest"]),

@@ -6,11 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
+
 use crate::support::{
     DEADLINE,
     random::Random,
     server::Server,
+    storage::Shim,
     told::{KINDS, Load, Lost, Request, Told, begin, no_time},
+    wait_for,
 };
 
 /// That the log holds together, and that what is served is what a fold of the whole log gives, without a snapshot.
@@ -62,6 +66,53 @@ fn nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed() {
     assert!(answered > kills as usize, "only {answered} acknowledged");
     let (starts, written) = (log.matches("projector opened").count(), log.matches("roster snapshot written").count());
     assert!(starts > kills as usize && written > 2, "{starts} starts and {written} snapshots");
+}
+
+/// What is written ahead is moved into the database beside whoever has something to say, however long the disk takes.
+#[test]
+fn what_is_said_is_acknowledged_while_what_was_said_before_is_moved() {
+    let mut server = Server::prepared("");
+    let shim = Shim::compile(&server.dir);
+    let (hold, mark) = (server.dir.join("hold"), server.dir.join("mark"));
+    let command = shim.holding_syncs(server.command(), "log.db", &hold, &mark);
+    server.go_as(command);
+    let mut told: Vec<(u64, String)> = Vec::new();
+    let mut say = |server: &Server, many: usize| {
+        let long = "x".repeat(90);
+        let products: Vec<String> = (0..many).map(|n| format!("P-{}-{n}-{long}", told.len())).collect();
+        let event = |product: &String| {
+            json!({
+                "specversion": "1.0", "id": product, "source": "/f", "type": "rollcall.product.upserted.v1",
+                "sequence": "1", "data": {"product": product},
+            })
+        };
+        let events: Vec<Value> = products.iter().map(event).collect();
+        let answer = server.post_json("application/cloudevents-batch+json", &json!(events)).expect(202).json();
+        let positions = answer["events"].as_array().unwrap().iter().map(|event| {
+            assert_eq!(event["outcome"], "recorded", "{answer}");
+            event["position"].as_u64().unwrap()
+        });
+        told.extend(positions.zip(products));
+    };
+    std::fs::write(&hold, "").unwrap();
+    // After sixteen megabytes it is moved; some are said behind the last of them.
+    for _ in (0..200).take_while(|_| !mark.is_symlink()) {
+        say(&server, 400);
+    }
+    wait_for("a sync of log.db", || mark.is_symlink().then_some(()));
+    for _ in 0..20 {
+        say(&server, 4);
+    }
+    assert!(hold.exists() && server.is_ready());
+    std::fs::remove_file(&hold).unwrap();
+    server.stop();
+    server.go();
+    let some = told.iter().rev().take(80).chain(told.iter().step_by(400));
+    for (position, product) in some {
+        let event = server.get(&format!("/api/v1/events/{position}")).expect(200).json();
+        assert_eq!(event["data"]["product"], product.as_str(), "{event}");
+    }
+    verified(&server);
 }
 
 #[test]

@@ -30,8 +30,8 @@ macro_rules! kinds {
 kinds! {
     /// Something that is configured and waits, as it would change somebody's access.
     Configuration = "configuration";
-    /// Somebody reads the log without a break, so that what is written ahead of its place grows.
-    LogHeld = "log_held";
+    /// Somebody reads a database without a break, so that what is written ahead of its place grows.
+    DatabaseHeld = "database_held";
     /// A source cannot be read: what it says now is not known.
     SourceUnread = "source_unread";
     /// A source with facts in the log that the configuration does not name.

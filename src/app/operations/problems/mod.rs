@@ -86,7 +86,7 @@ async fn find(app: &App, kind: ProblemKind, source: Option<&str>, after: Option<
         K::SourceNotConfigured => places::not_configured(app, after),
         K::SourceRetired => Ok(places::retired(app, after)),
         K::SourceSuspended => Ok(places::suspended(app, after)),
-        K::LogHeld => Ok(places::held_log(app, after)),
+        K::DatabaseHeld => Ok(places::held_databases(app, after)),
         K::Configuration => Ok(places::waiting_settings(app, after)),
     }
 }

@@ -490,29 +490,34 @@ pub(super) fn waiting_settings(app: &App, after: Option<&str>) -> Part {
     Part { found: found.collect(), next: None }
 }
 
-/// A reader of the log that stays.
-pub(super) fn held_log(app: &App, after: Option<&str>) -> Part {
-    let WriteAhead { bytes, held } = app.control.write_ahead();
-    let Some(held) = held.filter(|_| after.is_none()) else { return Part::default() };
-    let (who, since) = (held.readers(), held.since);
-    let problem = ProblemShown {
-        id: String::new(),
-        kind: ProblemKind::LogHeld,
-        since: Some(since),
-        position: None,
-        source: LOCAL.to_owned(),
-        subject: "log".to_owned(),
-        said: "what is recorded is written ahead, and moved into log.db".to_owned(),
-        why: format!(
-            "{who} has read log.db without a break since {}: {} MB are written ahead, and more with every event",
-            for_people(since),
-            bytes / 1_000_000
-        ),
-        remedy: "end that reader, and the space is given back by itself; events are taken meanwhile, as long as the disk has \
-                 room. `rollcall backup` and `rollcall verify` read page by page and keep nothing from being moved"
-            .to_owned(),
-    };
-    Part { found: vec![("log".to_owned(), problem)], next: None }
+/// Readers of a database that stay.
+pub(super) fn held_databases(app: &App, after: Option<&str>) -> Part {
+    let all = app.control.write_ahead().into_iter().filter(|one| after.is_none_or(|after| one.database > after));
+    let found = all.filter_map(|WriteAhead { database, bytes, held }| {
+        let (who, since) = (held.as_ref()?.readers(), app.now() - held?.lasting);
+        let problem = ProblemShown {
+            id: String::new(),
+            kind: ProblemKind::DatabaseHeld,
+            since: Some(since),
+            position: None,
+            source: LOCAL.to_owned(),
+            subject: database.to_owned(),
+            said: format!("what is written is written ahead, and moved into {database}"),
+            why: format!(
+                "{who} has read {database} without a break since {}: {} MB are written ahead, and more with every write",
+                for_people(since),
+                bytes / 1_000_000
+            ),
+            remedy: "end that reader, and the space is given back by itself; all goes on meanwhile, as long as the disk has \
+                     room. `rollcall backup` and `rollcall verify` read the log page by page and keep nothing of it from \
+                     being moved"
+                .to_owned(),
+        };
+        Some((database.to_owned(), problem))
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Part { found, next: None }
 }
 
 /// Says of each when its event was recorded.

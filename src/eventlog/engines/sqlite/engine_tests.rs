@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use futures_util::future::join_all;
 use rollcall_events::Reader;
+use rollcall_sqlite::Limits;
 use sqlx::{ConnectOptions, Connection, Executor, SqlSafeStr, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
@@ -15,7 +16,8 @@ use crate::{
 };
 
 pub(super) fn quick() -> Options {
-    Options { back_off: Duration::from_millis(20), busy_timeout: Duration::from_millis(50), ..Options::default() }
+    let (back_off, wait) = (Duration::from_millis(20), Duration::from_millis(50));
+    Options { back_off, busy_timeout: wait, write_ahead: Limits { wait, ..Limits::USUAL }, ..Options::default() }
 }
 
 /// The newest durable record.

@@ -9,8 +9,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{LogId, Position};
+use rollcall_sqlite::locks_on;
 
-use super::locks::locks_on;
 use crate::{
     Head, OpenError, SignedHead,
     head::{SigningKey, parse_digest},

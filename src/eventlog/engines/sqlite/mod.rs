@@ -6,14 +6,12 @@ mod backup;
 mod chain;
 mod error;
 mod files;
-mod locks;
 mod open;
 mod reader;
 mod recent;
 mod record;
 mod shared;
 mod verify;
-mod write_ahead;
 mod writer;
 
 #[cfg(test)]
@@ -34,6 +32,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::BoxStream};
 use rollcall_events::{Clock, LogId, NewEvent, Position, Recorded};
+use rollcall_sqlite::Checkpointer;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -85,22 +84,38 @@ impl SqliteLog {
         }
         let key = files::read_or_make_key(dir)?;
         let mut sql = open::connect(&file, &options).await?;
-        let id = open::prepare(&mut sql, &file).await?;
-        files::sync_dir(dir).map_err(files::storage(dir))?;
-        files::checked_signed_head(dir, Some(id))?;
-        for head in heads.iter().flatten() {
-            open::expect_head(&mut sql, &file, id, *head).await?;
+        let database = (files::DATABASE, file.as_path());
+        let moving = Checkpointer::start(database, open::read_write(&file, &options), &mut sql, options.write_ahead);
+        let checkpointer = moving.await.map_err(|what| OpenError::Storage { place: files::place(&file), what })?;
+        let opened = async {
+            let id = open::prepare(&mut sql, &file).await?;
+            files::sync_dir(dir).map_err(files::storage(dir))?;
+            files::checked_signed_head(dir, Some(id))?;
+            for head in heads.iter().flatten() {
+                open::expect_head(&mut sql, &file, id, *head).await?;
+            }
+            let trusted = heads.into_iter().flatten().max_by_key(|head| head.position);
+            let (head, last_time) = open::read_end(&mut sql, &file, id, trusted).await?;
+            let reading = Reading::of(&*clock);
+            // Before anything is noted: a start that is refused must not make the next one look plausible.
+            let rested = match options.clock {
+                ClockBound::Plausible if head.position > Position(0) => {
+                    Some(open_until.unwrap_or_default().max(last_time))
+                }
+                ClockBound::Plausible | ClockBound::None => None,
+            };
+            let last_known = LastKnown::at_opening(rested, reading)?;
+            lock.write_head(head).and_then(|()| lock.sync()).map_err(files::storage(dir))?;
+            Ok((id, head, last_time, last_known))
         }
-        let trusted = heads.into_iter().flatten().max_by_key(|head| head.position);
-        let (head, last_time) = open::read_end(&mut sql, &file, id, trusted).await?;
-        let reading = Reading::of(&*clock);
-        // Before anything is noted: a start that is refused must not make the next one look plausible.
-        let rested = match options.clock {
-            ClockBound::Plausible if head.position > Position(0) => Some(open_until.unwrap_or_default().max(last_time)),
-            ClockBound::Plausible | ClockBound::None => None,
+        .await;
+        let (id, head, last_time, last_known) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                checkpointer.stop().await;
+                return Err(error);
+            }
         };
-        let last_known = LastKnown::at_opening(rested, reading)?;
-        lock.write_head(head).and_then(|()| lock.sync()).map_err(files::storage(dir))?;
 
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
@@ -121,7 +136,7 @@ impl SqliteLog {
             signed: tokio::sync::Mutex::new(signed),
             health: Mutex::new(Health::Writable),
             last_known: Mutex::new(last_known),
-            write_ahead: Mutex::default(),
+            checkpointer,
         });
         let (queue, messages) = mpsc::unbounded_channel();
         let (finished, done) = watch::channel(());
@@ -229,7 +244,7 @@ impl Engine for SqliteLog {
     }
 
     fn write_ahead(&self) -> WriteAhead {
-        self.shared.write_ahead()
+        self.shared.checkpointer.write_ahead()
     }
 
     async fn close(&self) {

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Digest, LogId, Position, Version};
+use rollcall_sqlite::Limits;
 use sqlx::{
     ConnectOptions, SqliteConnection,
     migrate::{MigrateError, Migrator},
@@ -15,7 +16,7 @@ use super::{
     chain,
     error::{open_error, with_causes},
     files::place,
-    record, write_ahead,
+    record,
 };
 use crate::{Head, OpenError, TailError};
 
@@ -30,14 +31,8 @@ pub(crate) struct Options {
     pub back_off: Duration,
     /// How long a statement waits for a lock that another process holds (a restore, a stray tool).
     pub busy_timeout: Duration,
-    /// How many bytes may gather in the write-ahead log before they are moved into the database.
-    pub checkpoint_bytes: usize,
-    /// How many bytes the write-ahead log has at most, unless a reader stays.
-    pub write_ahead_bytes: u64,
-    /// How long an append may wait for readers so that the write-ahead log keeps to that.
-    pub insist: Duration,
-    /// How long until it is looked again whether a reader that stays is gone.
-    pub look_again: Duration,
+    /// When what is written ahead is moved into the database.
+    pub write_ahead: Limits,
     /// What the clock is held against when the log is opened.
     pub clock: ClockBound,
 }
@@ -57,19 +52,16 @@ impl Default for Options {
             queue: 16_384,
             back_off: Duration::from_secs(1),
             busy_timeout: Duration::from_secs(5),
-            checkpoint_bytes: 16 << 20,
-            write_ahead_bytes: 256 << 20,
-            insist: Duration::from_millis(100),
-            look_again: Duration::from_secs(1),
+            write_ahead: Limits::USUAL,
             clock: ClockBound::Plausible,
         }
     }
 }
 
-/// The writing connection. Every commit is one fsync (`FULL`); moving the write-ahead log into the database is the
-/// writer's own step, so that no commit waits for it and its errors are seen.
-pub(crate) async fn connect(file: &Path, options: &Options) -> Result<SqliteConnection, OpenError> {
-    let connection = SqliteConnectOptions::new()
+/// How a connection is opened that writes, or moves what was written. Every commit is one fsync (`FULL`); moving the
+/// write-ahead log into the database is somebody else's step, so that no commit waits for it and its errors are seen.
+pub(crate) fn read_write(file: &Path, options: &Options) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -79,11 +71,12 @@ pub(crate) async fn connect(file: &Path, options: &Options) -> Result<SqliteConn
         .pragma("cell_size_check", "ON")
         .pragma("recursive_triggers", "ON")
         .pragma("cache_size", "-16384")
-        .disable_statement_logging();
-    let mut sql = connection.connect().await.map_err(|e| open_error(file, &e))?;
-    let durable = write_ahead::make_durable(&mut sql, file).await;
-    durable.map_err(|what| OpenError::Storage { place: place(file), what })?;
-    Ok(sql)
+        .disable_statement_logging()
+}
+
+/// The connection that writes. What is committed has to be made durable before it is used.
+pub(crate) async fn connect(file: &Path, options: &Options) -> Result<SqliteConnection, OpenError> {
+    read_write(file, options).connect().await.map_err(|e| open_error(file, &e))
 }
 
 /// A connection that can only read, also beside a running server.

@@ -2,6 +2,7 @@
 
 use std::{io::BufRead, process::Command, time::Duration};
 
+use rollcall_sqlite::{Limits, readers};
 use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
@@ -22,6 +23,11 @@ async fn reader_that_stays(dir: &Dir) -> SqliteConnection {
     reader
 }
 
+/// Little is much.
+fn small() -> Limits {
+    Limits { step: 64 << 10, most: 1 << 20, rest: Duration::ZERO, ..quick().write_ahead }
+}
+
 /// Readers who stay are processes of their own (the test runs itself again): the system tells who has a lock, by process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stays_stops_no_append_and_is_named_until_it_is_gone() {
@@ -36,9 +42,8 @@ async fn a_reader_that_stays_stops_no_append_and_is_named_until_it_is_gone() {
         return;
     }
     let dir = Dir::new();
-    let (checkpoint_bytes, write_ahead_bytes) = (64 << 10, 1 << 20);
     let look_again = Duration::from_millis(20);
-    let options = Options { checkpoint_bytes, write_ahead_bytes, look_again, ..quick() };
+    let options = Options { write_ahead: Limits { look_again, ..small() }, ..quick() };
     let log = SqliteLog::open(&dir.0, TestClock::new(), options).await.unwrap();
     log.append(events(0..10)).await.unwrap();
     let name = "engines::sqlite::reader_tests::a_reader_that_stays_stops_no_append_and_is_named_until_it_is_gone";
@@ -51,21 +56,24 @@ async fn a_reader_that_stays_stops_no_append_and_is_named_until_it_is_gone() {
         .unwrap();
     let mut told = std::io::BufReader::new(reader.stdout.take().unwrap()).lines();
     while !told.next().unwrap().unwrap().contains("reads") {}
-    assert_eq!(log.shared.write_ahead().held, None, "little is written ahead yet");
+    assert_eq!(log.write_ahead().held, None, "little is written ahead yet");
     for n in 0..60 {
         let outcome = log.append(vec![event(&format!("large{n}"), &"x".repeat(100_000))]).await;
         assert!(outcome.is_ok(), "append {n}: {outcome:?}");
     }
-    let held = log.shared.write_ahead();
-    assert!(held.bytes > 5 << 20, "{held:?}");
-    let by = held.held.expect("a reader that stays is told of").by;
+    let by = loop {
+        match log.write_ahead() {
+            WriteAhead { bytes, held: Some(held), .. } if bytes > 5 << 20 => break held.by,
+            _ => tokio::task::yield_now().await,
+        }
+    };
     assert!(by.len() == 1 && by[0].contains(&format!("(process {})", reader.id())), "{by:?}");
 
     drop(reader.stdin.take());
     reader.wait().unwrap();
     // Nobody appends: the log looks by itself whether the reader is gone.
-    while log.shared.write_ahead() != WriteAhead::default() {
-        tokio::time::sleep(look_again).await;
+    while log.write_ahead() != (WriteAhead { database: "log.db", ..WriteAhead::default() }) {
+        tokio::task::yield_now().await;
     }
     assert_eq!(std::fs::metadata(dir.0.join("log.db-wal")).unwrap().len(), 0, "what it took is given back");
     log.close().await;
@@ -91,16 +99,28 @@ async fn what_is_taken_from_the_file_at_once_is_bounded_in_bytes_whatever_is_loo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_come_and_go_do_not_let_the_write_ahead_log_grow() {
-    let dir = Dir::new();
-    let options = Options { checkpoint_bytes: 64 << 10, write_ahead_bytes: 1 << 20, ..quick() };
+    let dir = Arc::new(Dir::new());
+    let options = Options { write_ahead: Limits { step: 256 << 10, ..small() }, ..quick() };
     let log = SqliteLog::open(&dir.0, TestClock::new(), options).await.unwrap();
     log.append(events(0..10)).await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    // One of two readers is always there, and none of them stays.
+    let come_and_go = || {
+        let (dir, stopped) = (Arc::clone(&dir), stopped.clone());
+        tokio::spawn(async move {
+            while !*stopped.borrow() {
+                reader_that_stays(&dir).await.close().await.unwrap();
+            }
+        })
+    };
+    let readers = [come_and_go(), come_and_go()];
     for n in 0..100 {
-        // One of two readers is always there, and none of them stays.
-        let reader = reader_that_stays(&dir).await;
         log.append(vec![event(&format!("large{n}"), &"x".repeat(100_000))]).await.unwrap();
-        reader.close().await.unwrap();
-        assert!(log.shared.write_ahead().bytes < 2 << 20, "{:?}", log.shared.write_ahead());
+        assert!(log.write_ahead().bytes < 2 << 20, "{:?}", log.write_ahead());
+    }
+    stop.send(true).unwrap();
+    for reader in readers {
+        reader.await.unwrap();
     }
     log.close().await;
 }
@@ -114,14 +134,14 @@ async fn a_copy_and_a_check_beside_a_server_keep_nobody_from_moving_what_is_writ
     let file = files::database(&dir.0);
     let mut looked = 0;
     let mut nobody_reads = || {
-        assert_eq!(write_ahead::readers(&file), []);
+        assert_eq!(readers(&file), []);
         looked += 1;
     };
     backup::copy(&file, &target.0.join("copy.db"), |_| nobody_reads()).await.unwrap();
     verify(&dir.0, VerifyOptions::default(), |_| nobody_reads()).await.unwrap();
     assert_eq!(looked, 10, "both go page by page");
     let reader = reader_that_stays(&dir).await;
-    assert_eq!(write_ahead::readers(&file).len(), 1, "who reads is seen");
+    assert_eq!(readers(&file).len(), 1, "who reads is seen");
     reader.close().await.unwrap();
     assert!(files::is_in_use(&dir.0), "the check was one beside a server");
     log.close().await;

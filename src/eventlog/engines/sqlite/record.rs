@@ -215,11 +215,7 @@ fn decode_one(decoder: &mut Decoder, log: LogId, before: Option<&[u8]>, bytes: &
 }
 
 /// Writes records and their hashes: one statement, hence one transaction.
-pub(crate) async fn insert(
-    sql: &mut SqliteConnection,
-    records: &[Recorded],
-    hashes: &[Digest],
-) -> Result<usize, String> {
+pub(crate) async fn insert(sql: &mut SqliteConnection, records: &[Recorded], hashes: &[Digest]) -> Result<(), String> {
     #[derive(Serialize)]
     struct Row<'a>(
         u64,
@@ -258,10 +254,9 @@ pub(crate) async fn insert(
         })
         .collect();
     let text = serde_json::to_string(&rows).map_err(|e| e.to_string())?;
-    let size = text.len();
     let done = sqlx::query(INSERT).bind(text).execute(sql).await.map_err(|e| e.to_string())?;
     if done.rows_affected() == records.len() as u64 {
-        Ok(size)
+        Ok(())
     } else {
         Err(format!("{} of {} records were written", done.rows_affected(), records.len()))
     }

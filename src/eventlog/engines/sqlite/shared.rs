@@ -8,18 +8,13 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{Clock, LogId, Position};
+use rollcall_sqlite::Checkpointer;
 use sqlx::{Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::sync::watch;
 
-use super::{
-    chain::read_error,
-    files,
-    open::Options,
-    recent::Recent,
-    write_ahead::{self, Moved},
-};
+use super::{chain::read_error, files, open::Options, recent::Recent};
 use crate::{
-    ClockAhead, Head, Health, Held, SignedHead, TailError, WriteAhead,
+    ClockAhead, Head, Health, SignedHead, TailError,
     head::SigningKey,
     plausible::{LastKnown, Reading},
 };
@@ -41,7 +36,8 @@ pub(crate) struct Shared {
     pub(crate) health: Mutex<Health>,
     /// The last time that was known to be right.
     pub(crate) last_known: Mutex<LastKnown>,
-    pub(crate) write_ahead: Mutex<write_ahead::State>,
+    /// Moves what is written ahead.
+    pub(crate) checkpointer: Checkpointer,
 }
 
 impl Shared {
@@ -79,38 +75,6 @@ impl Shared {
 
     pub(crate) fn set_health(&self, health: Health) {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
-    }
-
-    pub(crate) fn write_ahead_state(&self) -> write_ahead::State {
-        *self.write_ahead.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn note_write_ahead(&self, moved: Moved) {
-        let mut state = self.write_ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_over = self.is_over(*state);
-        state.note(moved, self.clock.now());
-        match (was_over, self.is_over(*state)) {
-            (false, true) => {
-                tracing::warn!(bytes = state.bytes, "a reader of the log stays; its write-ahead log grows")
-            }
-            (true, false) => tracing::info!(bytes = state.bytes, "the log's write-ahead log is moved again"),
-            _ => {}
-        }
-    }
-
-    /// Whether there is more in the write-ahead log than should be, because somebody reads.
-    fn is_over(&self, state: write_ahead::State) -> bool {
-        state.held_since.is_some() && state.bytes > self.options.write_ahead_bytes
-    }
-
-    /// What is written ahead, and where that is too much, who reads.
-    pub(crate) fn write_ahead(&self) -> WriteAhead {
-        let state = self.write_ahead_state();
-        let held = state.held_since.filter(|_| self.is_over(state)).map(|since| {
-            let readers = write_ahead::readers(&files::database(&self.dir));
-            Held { since, by: readers.iter().map(super::locks::ProcessLock::holder).collect() }
-        });
-        WriteAhead { bytes: state.bytes, held }
     }
 
     /// A connection that reads.

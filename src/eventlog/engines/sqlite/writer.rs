@@ -20,7 +20,6 @@ use super::{
     open,
     record::{self, Decoder, Found},
     shared::Shared,
-    write_ahead,
 };
 use crate::{
     AppendError, Head, Health, OpenError, Outcome, TailError,
@@ -49,8 +48,10 @@ struct Group {
 /// What the writer does next.
 enum Next {
     Message(Message),
-    /// Nobody has wanted anything for a while: the time is noted, and looked whether a reader that stayed is gone.
+    /// Nobody has wanted anything for a while: the time is noted.
     Idle,
+    /// What is written ahead could not be moved.
+    Failed,
     End,
 }
 
@@ -68,8 +69,6 @@ pub(crate) struct Writer {
     publish: watch::Sender<Head>,
     last_time: DateTime<Utc>,
     lock: Lock,
-    /// Bytes in the write-ahead log, about.
-    pending: usize,
 }
 
 impl Writer {
@@ -81,7 +80,7 @@ impl Writer {
         last_time: DateTime<Utc>,
         lock: Lock,
     ) -> Self {
-        Self { shared, sql: Some(sql), queue, publish, last_time, lock, pending: 0 }
+        Self { shared, sql: Some(sql), queue, publish, last_time, lock }
     }
 
     /// Writes until the log is closed or nobody can append any more. Gives the lock back, to be let go last.
@@ -91,10 +90,8 @@ impl Writer {
             let mut group = Group::default();
             match self.next().await {
                 Next::Message(first) => state = group.add(first),
-                Next::Idle => {
-                    self.note_time();
-                    self.pending = self.pending.max(self.shared.options.checkpoint_bytes);
-                }
+                Next::Idle => self.note_time(),
+                Next::Failed => {}
                 Next::End => break,
             }
             // Those who were just answered get the chance to be in this group already: no timer, only their turn.
@@ -109,32 +106,24 @@ impl Writer {
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
             }
-            let worked = match self.write(group).await {
-                Ok(()) => self.checkpoint().await,
-                Err(why) => Err(why),
-            };
-            if let Err(why) = worked {
+            if let Err(why) = self.write(group).await {
                 let after = self.recover(why).await;
                 state = if state == State::Closing { state } else { after };
             }
         }
         self.queue.close();
         self.shared.readers.close().await;
-        if let Some(mut sql) = self.sql.take() {
-            let _ = write_ahead::empty(&mut sql).await;
-            let _ = sql.close().await;
-        }
+        self.shared.checkpointer.close(self.sql.take()).await;
         self.lock
     }
 
     /// What is to be done next.
     async fn next(&mut self) -> Next {
-        let held = self.shared.write_ahead_state().held_since.is_some();
-        let patience = if held { self.shared.options.look_again } else { NOTE_INTERVAL };
-        match tokio::time::timeout(patience, self.queue.recv()).await {
-            Ok(Some(message)) => Next::Message(message),
-            Ok(None) => Next::End,
-            Err(_) => Next::Idle,
+        tokio::select! {
+            biased;
+            message = self.queue.recv() => message.map_or(Next::End, Next::Message),
+            () = self.shared.checkpointer.failed() => Next::Failed,
+            () = tokio::time::sleep(NOTE_INTERVAL) => Next::Idle,
         }
     }
 
@@ -150,10 +139,19 @@ impl Writer {
 
     /// One transaction for a whole group; everybody is answered, whatever comes of it.
     async fn write(&mut self, mut group: Group) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        let _turn = shared.checkpointer.turn().await;
+        let weight = group.weight;
+        if let Some(why) = shared.checkpointer.fault() {
+            shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+            for reply in group.replies {
+                let _ = reply.send(Err(AppendError::Unavailable(why.clone())));
+            }
+            return Err(why);
+        }
         if group.batches.is_empty() {
             return Ok(());
         }
-        let weight = group.weight;
         let now = match self.shared.judge_clock() {
             // Who mends the clock says that it is right.
             Err(ahead) if group.batches.iter().flatten().all(NewEvent::mends_clock) => ahead.now,
@@ -247,8 +245,7 @@ impl Writer {
         let Sequenced { outcomes, new, hashes, head, last_time } =
             sequence(batches, |key| known.get(key).copied(), head, self.last_time, now);
         if !new.is_empty() {
-            let bytes = record::insert(sql, &new, &hashes).await?;
-            self.pending += bytes + 8192 + new.len() * 1024;
+            record::insert(sql, &new, &hashes).await?;
             self.last_time = last_time;
             self.publish_records(head, new)?;
         }
@@ -260,20 +257,6 @@ impl Writer {
         self.lock.write_head(head).map_err(|e| format!("the lock file cannot be written: {e}"))?;
         self.shared.recent().push(records.into(), head.hash);
         self.publish.send_replace(head);
-        Ok(())
-    }
-
-    /// Moves the write-ahead log into the database now and then, after the answers. It does not wait for readers; only
-    /// where there is too much in it does it insist for a moment, and then goes on: a reader that stays stops no append.
-    async fn checkpoint(&mut self) -> Result<(), String> {
-        let options = self.shared.options;
-        let Some(sql) = self.sql.as_mut().filter(|_| self.pending >= options.checkpoint_bytes) else { return Ok(()) };
-        let mut moved = write_ahead::advance(sql).await?;
-        self.pending = 0;
-        if moved.bytes > options.write_ahead_bytes {
-            moved = write_ahead::empty_within(sql, options.insist, options.busy_timeout).await?;
-        }
-        self.shared.note_write_ahead(moved);
         Ok(())
     }
 
@@ -312,17 +295,19 @@ impl Writer {
         }
     }
 
-    /// Opens the file, makes all of it durable again (see [`write_ahead::make_durable`]) and reads what stands behind the last
-    /// record that is known to be durable: a transaction whose commit failed may be there all the same.
+    /// Opens the file, makes all of it durable again (see [`rollcall_sqlite::Checkpointer::begin_anew`]) and reads what stands
+    /// behind the last record that is known to be durable: a transaction whose commit failed may be there all the same.
     async fn reopen(&mut self) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.shared);
         let file = files::database(&shared.dir);
+        let _turn = shared.checkpointer.turn().await;
         let mut sql = open::connect(&file, &shared.options).await?;
+        let begun = shared.checkpointer.begin_anew(&mut sql).await;
+        begun.map_err(|what| OpenError::Storage { place: files::place(&file), what })?;
         let durable = *self.publish.borrow();
         open::expect_head(&mut sql, &file, shared.id, durable).await?;
         let (head, last_time) = open::read_end(&mut sql, &file, shared.id, Some(durable)).await?;
         self.last_time = last_time.max(self.last_time);
-        self.pending = 0;
         self.sql = Some(sql);
         if head != durable {
             self.lock.write_head(head).map_err(files::storage(&shared.dir))?;

@@ -21,6 +21,8 @@ mod open_tests;
 #[cfg(test)]
 mod ops_tests;
 #[cfg(test)]
+mod reader_tests;
+#[cfg(test)]
 mod sources_tests;
 
 pub(super) use backup::backup;

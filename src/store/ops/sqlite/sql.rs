@@ -6,8 +6,6 @@ pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const SYNC_NORMAL: &str = "PRAGMA synchronous = NORMAL";
 /// Every commit is synced, and with it all that was only written before: it is one file.
 pub(super) const SYNC_FULL: &str = "PRAGMA synchronous = FULL";
-/// Brings everything into `ops.db` and syncs it; the first column of the answer is 1 when it could not.
-pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// $1: rows without bodies, $2: all bodies one after the other.
 pub(super) const INSERT_DELIVERIES: &str = "

@@ -1,11 +1,12 @@
 //! Opening and closing `ops.db`: one connection writes, some read.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::Version;
 use rollcall_ingest::Durability;
+use rollcall_sqlite::{Checkpointer, Limits, WriteAhead};
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     migrate::Migrator,
@@ -26,19 +27,26 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite
 pub(crate) struct SqliteOps {
     pub(super) readers: SqlitePool,
     pub(super) writer: writer::Handle,
+    pub(super) checkpointer: Arc<Checkpointer>,
 }
 
 impl SqliteOps {
     /// Opens `ops.db` in the data directory, makes it if it is not there, and starts its writer.
     pub(crate) async fn open(dir: &Path) -> Result<Self, OpenError> {
-        let place = || format!("ops.db in {}", dir.display());
+        Self::open_with(dir, Limits::USUAL).await
+    }
+
+    /// The same, with limits that a test may want otherwise.
+    pub(super) async fn open_with(dir: &Path, limits: Limits) -> Result<Self, OpenError> {
+        let (place, path) = (|| format!("ops.db in {}", dir.display()), dir.join("ops.db"));
         let options = SqliteConnectOptions::new()
-            .filename(dir.join("ops.db"))
+            .filename(&path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
+            .pragma("wal_autocheckpoint", "0")
             // What is erased is gone from the file too, not only from the tables (DESIGN 4, personal data).
             .pragma("secure_delete", "ON");
         let database = |error: sqlx::Error| OpenError::Database { place: place(), what: error.to_string() };
@@ -64,7 +72,10 @@ impl SqliteOps {
             .connect_with(options.clone().create_if_missing(false).read_only(true))
             .await
             .map_err(database)?;
-        Ok(Self { readers, writer: writer::start(options, connection) })
+        let moving = Checkpointer::start(("ops.db", &path), options.clone(), &mut connection, limits).await;
+        let checkpointer = Arc::new(moving.map_err(|what| OpenError::Database { place: place(), what })?);
+        let writer = writer::start(options, connection, Arc::clone(&checkpointer));
+        Ok(Self { readers, writer, checkpointer })
     }
 }
 
@@ -84,6 +95,10 @@ impl Ops for SqliteOps {
                 some => all += some,
             }
         }
+    }
+
+    fn write_ahead(&self) -> WriteAhead {
+        self.checkpointer.write_ahead()
     }
 
     async fn close(&self) {

@@ -9,7 +9,8 @@ use std::sync::{
 };
 
 use rollcall_ingest::Durability;
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use rollcall_sqlite::Checkpointer;
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -91,10 +92,14 @@ fn closed() -> OpsError {
     OpsError::Database("it is closed".to_owned())
 }
 
-pub(super) fn start(options: SqliteConnectOptions, connection: SqliteConnection) -> Handle {
+pub(super) fn start(
+    options: SqliteConnectOptions,
+    connection: SqliteConnection,
+    checkpointer: Arc<Checkpointer>,
+) -> Handle {
     let (queue, waiting) = mpsc::channel(MAX_WAITING);
     let (records, waiting_records) = mpsc::channel(MAX_RECORDS_WAITING);
-    let writer = Writer { options, connection: Some((connection, Durability::Synced)) };
+    let writer = Writer { options, connection: Some((connection, Durability::Synced)), checkpointer };
     tokio::spawn(writer.run(waiting, waiting_records));
     Handle { queue, records, dropped: Arc::default() }
 }
@@ -103,6 +108,7 @@ struct Writer {
     options: SqliteConnectOptions,
     /// The connection and what its commits are now. None after a failure.
     connection: Option<(SqliteConnection, Durability)>,
+    checkpointer: Arc<Checkpointer>,
 }
 
 impl Writer {
@@ -133,12 +139,7 @@ impl Writer {
             }
             self.write(items).await;
         }
-        if let Some((mut connection, _)) = self.connection.take() {
-            if let Err(error) = checkpoint(&mut connection).await {
-                tracing::warn!(%error, "ops store not checkpointed at close");
-            }
-            let _ = connection.close().await;
-        }
+        self.checkpointer.close(self.connection.take().map(|(connection, _)| connection)).await;
         if let Some(waiter) = closing {
             let _ = waiter.send(Ok(Reply::Done));
         }
@@ -152,12 +153,14 @@ impl Writer {
             writes.push(item.write);
             waiters.push(item.waiter);
         }
+        let checkpointer = Arc::clone(&self.checkpointer);
+        let _turn = checkpointer.turn().await;
         let erased = writes.iter().any(|write| matches!(write, Write::Erase { .. }));
         let mut outcome = self.transaction(writes, durability).await;
         // What was erased still stands in the write-ahead log until that is emptied. Where somebody reads it is not, and
         // whoever erases is told, and nobody else.
-        if let (true, Ok(replies), Some((connection, _))) = (erased, &mut outcome, &mut self.connection)
-            && let Err(error) = checkpoint(connection).await
+        if let (true, Ok(replies)) = (erased, &mut outcome)
+            && let Err(error) = self.empty().await
         {
             let of_erasures = replies.iter_mut().filter(|reply| matches!(reply, Reply::Erased(_)));
             of_erasures.for_each(|reply| *reply = Reply::NotErased(error.clone()));
@@ -197,23 +200,25 @@ impl Writer {
         Ok(replies)
     }
 
-    /// The connection; after a failure a new one, and only once everything in the write-ahead log was brought into the
-    /// file and synced: a record behind one that the disk lost would be lost with it.
+    /// The connection; after a failure a new one, and only once everything in the write-ahead log was written once more
+    /// and synced: a record behind one that the disk lost would be lost with it.
     async fn connection(&mut self) -> Result<&mut (SqliteConnection, Durability), OpsError> {
-        if self.connection.is_none() {
+        if self.connection.is_none() || self.checkpointer.fault().is_some() {
+            self.connection = None;
             let mut fresh = self.options.connect().await?;
-            checkpoint(&mut fresh).await?;
+            self.checkpointer.begin_anew(&mut fresh).await.map_err(OpsError::Database)?;
             self.connection = Some((fresh, Durability::Synced));
         }
         self.connection.as_mut().ok_or_else(closed)
     }
-}
 
-async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), OpsError> {
-    let row = sqlx::query(sql::CHECKPOINT).fetch_one(connection).await?;
-    match row.try_get::<i64, _>(0)? {
-        0 => Ok(()),
-        _ => Err(OpsError::Database("its write-ahead log is in use and was not emptied".to_owned())),
+    /// Brings everything into the file, and leaves nothing in the write-ahead log.
+    async fn empty(&self) -> Result<(), OpsError> {
+        match self.checkpointer.empty().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OpsError::Database("its write-ahead log is in use and was not emptied".to_owned())),
+            Err(what) => Err(OpsError::Database(what)),
+        }
     }
 }
 

@@ -5,13 +5,16 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use rollcall_events::{Digest, Position};
+use rollcall_sqlite::{Checkpointer, Limits, Turn, WriteAhead};
 use sqlx::{
-    ConnectOptions, Row, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::time::Instant;
 
 use super::{batch::Batch, statements as sql};
 use crate::read::{Origin, ReadError};
@@ -20,6 +23,13 @@ const TABLES: &str = include_str!("../../../../migrations/sqlite/read/1_read.sql
 const INDEXES: &str = include_str!("../../../../migrations/sqlite/read/2_indexes.sql");
 /// Readers at a time; SQLite reads of one file hardly gain from more on small machines.
 const READERS: u32 = 4;
+
+/// When what is written ahead is moved. The file is derived: what fails is tried again. Everybody who asks waits as long as it
+/// is waited for connections that go.
+pub(super) const LIMITS: Limits = Limits { durable: false, wait: Duration::from_secs(2), ..Limits::USUAL };
+
+/// How soon it is looked again whether a connection is gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A file of so few events needs no figures.
 const FEW: u64 = 1_000;
@@ -30,6 +40,9 @@ pub(super) struct Database {
     path: PathBuf,
     pub(super) writer: SqlitePool,
     pub(super) readers: SqlitePool,
+    /// Moves what is written ahead; none where nobody reads the file yet.
+    checkpointer: Option<Checkpointer>,
+    limits: Limits,
     /// Where the planner's figures were taken last.
     analyzed: AtomicU64,
 }
@@ -63,12 +76,13 @@ fn schema_number() -> i32 {
 
 fn options(path: &Path) -> SqliteConnectOptions {
     // Busy: a person with their own SQL may hold a lock for a moment.
-    SqliteConnectOptions::new().filename(path).busy_timeout(std::time::Duration::from_secs(10))
+    SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10))
 }
 
 fn in_use(path: &Path) -> SqliteConnectOptions {
     // Losing the last commits of a derived file in a power failure costs a second of folding, so no fsync per batch.
-    options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
+    let options = options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal);
+    options.pragma("wal_autocheckpoint", "0")
 }
 
 async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
@@ -81,12 +95,12 @@ async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqliteP
 }
 
 impl Database {
-    pub(super) async fn open(path: &Path, origin: Origin) -> Result<Self, Unusable> {
+    pub(super) async fn open(path: &Path, origin: Origin, limits: Limits) -> Result<Self, Unusable> {
         if !path.exists() {
             return Err(Unusable::Missing);
         }
         let damaged = |error: sqlx::Error| Unusable::Damaged(error.to_string());
-        let db = Self::attach(path).await.map_err(|error| Unusable::Damaged(error.to_string()))?;
+        let db = Self::attach(path, limits).await.map_err(|error| Unusable::Damaged(error.to_string()))?;
         let checked = async {
             let number: i32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&db.writer).await.map_err(damaged)?;
             if number != schema_number() {
@@ -111,24 +125,28 @@ impl Database {
         match checked {
             Ok(()) => Ok(db),
             Err(why) => {
-                db.writer.close().await;
-                db.readers.close().await;
+                db.let_go().await;
                 Err(why)
             }
         }
     }
 
     /// A new file in use, with everything.
-    pub(super) async fn create(path: &Path, origin: Origin) -> Result<Self, ReadError> {
+    pub(super) async fn create(path: &Path, origin: Origin, limits: Limits) -> Result<Self, ReadError> {
         let writer = pool(in_use(path).create_if_missing(true), 1).await?;
         Self::tables(&writer, origin).await?;
-        let db = Self::of(path, writer, readers(path).await?);
+        let db = Self::in_use(path, writer, limits).await?;
         db.index().await?;
         Ok(db)
     }
 
-    fn of(path: &Path, writer: SqlitePool, readers: SqlitePool) -> Self {
-        Self { path: path.to_owned(), writer, readers, analyzed: AtomicU64::new(0) }
+    async fn in_use(path: &Path, writer: SqlitePool, limits: Limits) -> Result<Self, ReadError> {
+        let readers = readers(path).await?;
+        let mut connection = writer.acquire().await?;
+        let moving = Checkpointer::start(("read.db", path), in_use(path), &mut connection, limits).await;
+        drop(connection);
+        let checkpointer = Some(moving.map_err(|what| ReadError::Database(what.into()))?);
+        Ok(Self { path: path.to_owned(), writer, readers, checkpointer, limits, analyzed: AtomicU64::new(0) })
     }
 
     /// A new file that nobody reads yet: no journal, no syncs, no indexes for reading until `index`.
@@ -140,12 +158,13 @@ impl Database {
             .pragma("cache_size", "-65536");
         let writer = pool(bulk, 1).await?;
         Self::tables(&writer, origin).await?;
-        Ok(Self::of(path, writer.clone(), writer))
+        let (readers, path) = (writer.clone(), path.to_owned());
+        Ok(Self { path, writer, readers, checkpointer: None, limits: LIMITS, analyzed: AtomicU64::new(0) })
     }
 
     /// A file that is known to be good.
-    pub(super) async fn attach(path: &Path) -> Result<Self, ReadError> {
-        Ok(Self::of(path, pool(in_use(path), 1).await?, readers(path).await?))
+    pub(super) async fn attach(path: &Path, limits: Limits) -> Result<Self, ReadError> {
+        Self::in_use(path, pool(in_use(path), 1).await?, limits).await
     }
 
     async fn tables(writer: &SqlitePool, origin: Origin) -> Result<(), ReadError> {
@@ -158,6 +177,16 @@ impl Database {
             .await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// The turn to write; what was written is moved behind it.
+    async fn turn(&self) -> Option<Turn<'_>> {
+        Some(self.checkpointer.as_ref()?.turn().await)
+    }
+
+    /// What is written ahead, and who keeps it there.
+    pub(super) fn write_ahead(&self) -> WriteAhead {
+        self.checkpointer.as_ref().map(Checkpointer::write_ahead).unwrap_or_default()
     }
 
     pub(super) async fn index(&self) -> Result<(), ReadError> {
@@ -195,6 +224,7 @@ impl Database {
     }
 
     pub(super) async fn apply(&self, batch: &Batch<'_>, from: Position, to: Position) -> Result<(), ReadError> {
+        let _turn = self.turn().await;
         let mut tx = self.writer.begin().await?;
         // First, so that the transaction writes from its first statement and a rival waits or is told.
         let moved = sqlx::query(sql::CHECKPOINT_MOVE).bind(number(from)).bind(number(to)).execute(&mut *tx).await?;
@@ -211,6 +241,7 @@ impl Database {
 
     /// Empties so many facts at most that were over by a position. How many it were.
     pub(super) async fn forget(&self, to: Position, rows: u32) -> Result<u64, ReadError> {
+        let _turn = self.turn().await;
         let done = sqlx::query(sql::FORGET).bind(number(to)).bind(rows).execute(&self.writer).await?;
         Ok(done.rows_affected())
     }
@@ -234,17 +265,36 @@ impl Database {
         self.sync().await
     }
 
-    /// Lets go of the file in use. A write-ahead log that stays behind would be taken for the next file's, so then the
-    /// file must not be replaced.
     pub(super) fn is_closed(&self) -> bool {
         self.writer.is_closed() || self.readers.is_closed()
     }
 
-    pub(super) async fn close(&self) -> Result<(), ReadError> {
-        let path = &self.path;
+    async fn let_go(&self) {
         self.readers.close().await;
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.stop().await;
+        }
         self.writer.close().await;
-        if sibling(path, "-wal").exists() { Err(ReadError::InUse(path.clone())) } else { Ok(()) }
+    }
+
+    /// Lets go of the file in use. A write-ahead log that stays behind would be taken for the next file's, so then the
+    /// file must not be replaced.
+    pub(super) async fn close(&self) -> Result<(), ReadError> {
+        let (path, since) = (&self.path, Instant::now());
+        self.let_go().await;
+        // What somebody gave up asking is closed by a thread of its own, a little later. Of two that are closed at once neither
+        // is the last, and neither removes it.
+        while sibling(path, "-wal").exists() {
+            if since.elapsed() >= self.limits.wait {
+                return Err(ReadError::InUse(path.clone()));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if let Ok(mut last) = in_use(path).connect().await {
+                let _ = sqlx::query(sql::CHECKPOINT).fetch_one(&mut last).await;
+                let _ = last.close().await;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -269,16 +319,18 @@ fn sibling(path: &Path, suffix: &str) -> std::path::PathBuf {
 
 /// Removes a database with its side files.
 pub(super) fn remove(path: &Path) -> Result<(), ReadError> {
+    let mut removed = false;
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let file = sibling(path, suffix);
         match std::fs::remove_file(&file) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(ReadError::Directory { path: file, source });
-            }
-            _ => {}
+            Ok(()) => removed = true,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ReadError::Directory { path: file, source }),
         }
     }
-    Ok(())
+    // After a power cut a write-ahead log that comes back would be taken for that of the file that is made next.
+    let synced = if removed { sync_names(path) } else { Ok(()) };
+    synced.map_err(|source| ReadError::Directory { path: path.to_owned(), source })
 }
 
 /// `next` takes the name of `path` in one step; what had it stays as `*.old`.
@@ -286,11 +338,18 @@ pub(super) fn replace(path: &Path, next: &Path) -> Result<(), ReadError> {
     let old = sibling(path, ".old");
     remove(&old)?;
     let steps = || {
+        // First that the write-ahead log of the earlier file is gone: after a power cut it would be taken for the next one's.
+        sync_names(path)?;
         std::fs::hard_link(path, &old)?;
         std::fs::rename(next, path)?;
-        path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+        sync_names(path)
     };
     steps().map_err(|source| ReadError::Directory { path: path.to_owned(), source })
+}
+
+/// Has it on the disk which files there are beside one.
+fn sync_names(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
 }
 
 impl From<sqlx::Error> for ReadError {

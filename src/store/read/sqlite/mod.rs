@@ -9,5 +9,7 @@ mod store;
 
 #[cfg(test)]
 mod read_tests;
+#[cfg(test)]
+mod swap_tests;
 
 pub(super) use store::SqliteRead;

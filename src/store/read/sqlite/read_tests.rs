@@ -5,12 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Change, Effect, Folded, SetDigest};
 use rollcall_events::{LogId, Position};
+use rollcall_sqlite::{Limits, WriteAhead};
 
 use tokio::sync::RwLock;
 
 use super::{
     batch::Batch,
-    file::Database,
+    file::{Database, LIMITS},
     statements,
     store::{Shared, SqliteRead},
 };
@@ -19,9 +20,9 @@ use crate::{
     suite::kit::Dir,
 };
 
-const ORIGIN: Origin = Origin { version: 1, log_id: LogId([7; 8]) };
+pub(super) const ORIGIN: Origin = Origin { version: 1, log_id: LogId([7; 8]) };
 
-fn noun(subject: &str) -> &'static str {
+pub(super) fn noun(subject: &str) -> &'static str {
     const NOUNS: [&str; 12] = [
         "binding",
         "account",
@@ -39,7 +40,7 @@ fn noun(subject: &str) -> &'static str {
     NOUNS.into_iter().find(|noun| subject.split('/').next() == Some(noun)).unwrap()
 }
 
-fn began(subject: &str, data: &str) -> Change {
+pub(super) fn began(subject: &str, data: &str) -> Change {
     let source = if matches!(noun(subject), "settings" | "profile" | "binding") { "local" } else { "flexnet" };
     Change::FactBegan {
         source: source.parse().unwrap(),
@@ -49,7 +50,7 @@ fn began(subject: &str, data: &str) -> Change {
     }
 }
 
-fn ended(subject: &str) -> Change {
+pub(super) fn ended(subject: &str) -> Change {
     Change::FactEnded { source: "flexnet".parse().unwrap(), subject: subject.into() }
 }
 
@@ -63,7 +64,7 @@ fn parked(subject: &str, reason: Option<&str>) -> Change {
     Change::Parked { source, subject: subject.into(), reason: reason.map(Into::into) }
 }
 
-fn folded(position: u64, changes: impl IntoIterator<Item = Change>) -> Folded {
+pub(super) fn folded(position: u64, changes: impl IntoIterator<Item = Change>) -> Folded {
     let (source, subject) = ("flexnet".parse().unwrap(), format!("account/{position}").into());
     let changes = changes.into_iter().collect();
     Folded { position: Position(position), source, subject, effect: Effect::Applied, changes }
@@ -177,7 +178,8 @@ async fn a_second_projector_is_fenced_and_leaves_nothing() {
         shared: Arc::new(Shared {
             dir: dir.to_path_buf(),
             origin: ORIGIN,
-            db: RwLock::new(Database::attach(&dir.join("read.db")).await.unwrap()),
+            limits: LIMITS,
+            db: RwLock::new(Database::attach(&dir.join("read.db"), LIMITS).await.unwrap()),
         }),
     };
     let fact = |id: &str| folded(1, [began(&format!("product/{id}"), &format!(r#"{{"product":"{id}"}}"#))]);
@@ -264,7 +266,7 @@ async fn a_file_of_another_version_log_or_schema_or_a_damaged_one_is_discarded()
         read.shared.db.write().await.close().await.unwrap();
         assert_eq!((fill().await, fill().await), (Position(0), Position(1)));
     }
-    let db = Database::attach(&path).await.unwrap();
+    let db = Database::attach(&path, LIMITS).await.unwrap();
     sqlx::raw_sql("PRAGMA user_version = 3").execute(&db.writer).await.unwrap();
     db.close().await.unwrap();
     assert_eq!((fill().await, fill().await), (Position(0), Position(1)), "the schema's number");
@@ -331,7 +333,7 @@ async fn a_file_that_another_process_holds_open_is_not_replaced() {
     let read = SqliteRead::open(&dir, ORIGIN).await.unwrap();
     let product = |at| [folded(at, [began("product/A", r#"{"product":"A"}"#)])];
     read.apply(&product(1), Position(0), Position(1)).await.unwrap();
-    let stranger = Database::attach(&dir.join("read.db")).await.unwrap();
+    let stranger = Database::attach(&dir.join("read.db"), LIMITS).await.unwrap();
     assert_eq!(stranger.position().await.unwrap(), Position(1));
     let next = read.start_rebuild().await.unwrap();
     next.index().await.unwrap();
@@ -514,4 +516,29 @@ async fn facts_are_paged_by_source_and_subject() {
         seen.extend(page.into_iter().map(|row| row.subject));
     }
     assert_eq!(seen, ["product/1", "product/2", "product/3", "product/4", "product/5"]);
+}
+
+/// Somebody with their own SQL who sees what there is now, and keeps it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stays_is_told_of_until_it_is_gone() {
+    let dir = Dir::new();
+    SqliteRead::open(&dir, ORIGIN).await.unwrap().shared.db.read().await.close().await.unwrap();
+    let (look_again, most) = (std::time::Duration::from_millis(20), 1 << 20);
+    let limits = Limits { step: 64 << 10, most, look_again, rest: std::time::Duration::ZERO, ..LIMITS };
+    let db = Database::attach(&dir.join("read.db"), limits).await.unwrap();
+    let mut reader = db.freeze().await.unwrap();
+    let large = "x".repeat(100_000);
+    for n in 1..30 {
+        let fact = began(&format!("product/{n}"), &format!(r#"{{"product":"{n}","name":"{large}"}}"#));
+        db.apply(&Batch::of(&[folded(n, [fact])]), Position(n - 1), Position(n)).await.unwrap();
+    }
+    while db.write_ahead().held.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(db.write_ahead().bytes > most);
+    sqlx::raw_sql("ROLLBACK").execute(&mut reader.connection).await.unwrap();
+    while db.write_ahead() != (WriteAhead { database: "read.db", ..WriteAhead::default() }) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(std::fs::metadata(dir.join("read.db-wal")).unwrap().len(), 0, "what it took is given back");
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_access::{Effect, Folded, Subject};
 use rollcall_events::{Digest, Position};
+use rollcall_sqlite::{Limits, WriteAhead};
 use sqlx::Connection;
 use tokio::sync::{RwLock, RwLockReadGuard};
 
@@ -32,6 +33,7 @@ pub(crate) struct SqliteRead {
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) origin: Origin,
+    pub(super) limits: Limits,
     pub(super) db: RwLock<Database>,
 }
 
@@ -46,7 +48,7 @@ impl Shared {
             drop(db);
             let mut db = self.db.write().await;
             if db.is_closed() {
-                *db = Database::attach(&self.dir.join("read.db")).await?;
+                *db = Database::attach(&self.dir.join("read.db"), self.limits).await?;
             }
         }
     }
@@ -63,19 +65,24 @@ struct SecondFile {
 impl SqliteRead {
     /// Opens `read.db` in `dir`, or makes it.
     pub(crate) async fn open(dir: &Path, origin: Origin) -> Result<Self, ReadError> {
+        Self::open_with(dir, origin, file::LIMITS).await
+    }
+
+    /// The same, with limits that a test may want otherwise.
+    pub(super) async fn open_with(dir: &Path, origin: Origin, limits: Limits) -> Result<Self, ReadError> {
         let path = dir.join("read.db");
-        let db = match Database::open(&path, origin).await {
+        let db = match Database::open(&path, origin, limits).await {
             Ok(db) => db,
             Err(why) => {
                 if why != file::Unusable::Missing {
                     tracing::warn!(path = %path.display(), %why, "read side discarded, it is derived anew");
                 }
                 file::remove(&path)?;
-                Database::create(&path, origin).await?
+                Database::create(&path, origin, limits).await?
             }
         };
         file::remove(&dir.join("read.db.next"))?;
-        Ok(Self { shared: Arc::new(Shared { dir: dir.to_owned(), origin, db: RwLock::new(db) }) })
+        Ok(Self { shared: Arc::new(Shared { dir: dir.to_owned(), origin, limits, db: RwLock::new(db) }) })
     }
 }
 
@@ -123,6 +130,11 @@ impl Projection for SqliteRead {
         self.shared.db().await?.forget(to, rows).await
     }
 
+    fn write_ahead(&self) -> WriteAhead {
+        // Nothing while it is swapped.
+        self.shared.db.try_read().map(|db| db.write_ahead()).unwrap_or_default()
+    }
+
     async fn freeze(&self) -> Result<Box<dyn Frozen>, ReadError> {
         Ok(Box::new(self.shared.db().await?.freeze().await?))
     }
@@ -167,7 +179,7 @@ impl Rebuild for SecondFile {
             Err(error) => Err(error),
         };
         // Whatever came of it, the file that now has the name is the one in use.
-        *db = Database::attach(&path).await?;
+        *db = Database::attach(&path, shared.limits).await?;
         replaced
     }
 }

@@ -62,6 +62,14 @@ impl Shim {
         command
     }
 
+    /// The command whose syncs of files of a name wait for as long as another file is there; `mark` becomes a link to the file
+    /// that it happened to.
+    pub fn holding_syncs(&self, mut command: Command, of: &str, file: &Path, mark: &Path) -> Command {
+        command.env("LD_PRELOAD", &self.0).env("FAULT_HOLD_SYNC_OF", of);
+        command.env("FAULT_HOLD_WHILE", file).env("FAULT_MARK", mark);
+        command
+    }
+
     /// The command, and all that it does to the files below `root` is written into the journal.
     pub fn watching(&self, mut command: Command, root: &Path, journal: &Path) -> Command {
         command.env("LD_PRELOAD", &self.0).env("STORAGE_ROOT", root).env("STORAGE_JOURNAL", journal);

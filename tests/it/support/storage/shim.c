@@ -2,6 +2,8 @@
  *
  * FAULT_IN, FAULT_FILE, FAULT_AT: the n-th such call on a file whose name below STORAGE_ROOT fits the pattern fails; the
  * directory itself is `.`. FAULT_MARK becomes a link to the name that it happened to.
+ * FAULT_HOLD_SYNC_OF, FAULT_HOLD_WHILE: a sync of a file of that name waits for as long as the other file is there, and
+ * FAULT_MARK becomes a link to it.
  * FAULT_FULL_WHILE: nothing can be written for as long as that file is there.
  * STORAGE_JOURNAL: what happens below STORAGE_ROOT is written there in the order in which it happens, one call after the
  * other: what a power cut leaves is made from it. No sync below STORAGE_ROOT is a real one. */
@@ -147,8 +149,16 @@ ssize_t write(int fd, const void *bytes, size_t size) {
 }
 ssize_t writev(int fd, const struct iovec *parts, int count) { return write_as(fd, parts, count, 0, 1); }
 
+static void hold(const char *path) {
+    const char *name = getenv("FAULT_HOLD_SYNC_OF"), *file = getenv("FAULT_HOLD_WHILE"), *last = strrchr(path, '/');
+    if (!name || !file || !last || strcmp(last + 1, name) || access(file, F_OK)) return;
+    if (symlink(path, getenv("FAULT_MARK"))) errno = 0;
+    while (access(file, F_OK) == 0) usleep(1000);
+}
+
 static int sync_as(const char *call, int fd) {
     char path[512];
+    hold(path_of(fd, path));
     const char *name = below(path_of(fd, path));
     if (fails("sync", name)) { errno = EIO; return -1; }
     if (!name) return NEXT(int (*)(int), call)(fd);

@@ -4,18 +4,18 @@ use std::{fs, path::Path};
 
 /// A lock of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ProcessLock {
+pub struct ProcessLock {
     /// The process; 0 or less where it is outside what this one sees.
-    pub(crate) process: i64,
+    pub process: i64,
     /// The first byte that it locks.
-    pub(crate) first: u64,
+    pub first: u64,
     /// The last one.
-    pub(crate) last: u64,
+    pub last: u64,
 }
 
 impl ProcessLock {
     /// Who it is, for people.
-    pub(crate) fn holder(&self) -> String {
+    pub fn holder(&self) -> String {
         if self.process == i64::from(std::process::id()) {
             return format!("this server itself (process {})", self.process);
         }
@@ -28,7 +28,7 @@ impl ProcessLock {
 }
 
 /// The locks on a file. None where the system does not tell.
-pub(crate) fn locks_on(path: &Path) -> Vec<ProcessLock> {
+pub fn locks_on(path: &Path) -> Vec<ProcessLock> {
     let Some(inode) = inode(path) else { return Vec::new() };
     let table = fs::read_to_string("/proc/locks").unwrap_or_default();
     table.lines().filter_map(|line| read(line, inode)).collect()
