@@ -13,7 +13,7 @@ pub mod testkit;
 pub use baseline::{BaselineEntries, BaselineEntry, Fingerprint, RecordedFact, RecordedFacts};
 pub use delivery::{
     AnsweredEvent, Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError,
-    IsRetired, Part, PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, Replayed,
+    IsRetired, Part, PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, Replayed, SameDelivery,
     SameNotification, StoredDelivery, ValidEvent, Verdict, validate,
 };
 pub use personal::Personal;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 
 use crate::{
-    connector::ProblemType,
+    connector::{Found, Headers, Hook, Occasion, ProblemType},
     delivery::{
         model::{Delivery, DeliveryId, Part, Verdict},
         quarantine::Quarantine,
@@ -45,13 +45,33 @@ pub struct StoredDelivery {
     pub refused: bool,
 }
 
-/// What was taken under the signed id of a notification before.
+/// What came under the signed id of a notification before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SameNotification {
-    /// The authentic deliveries of the source with this id and these bytes, oldest first.
-    pub deliveries: Vec<DeliveryId>,
-    /// Others came under this id, with other bytes: it tells nothing.
+    /// The deliveries of the source with this id and these bytes, oldest first; some of them may be forged.
+    pub deliveries: Vec<SameDelivery>,
+    /// Others were taken under this id, with other bytes: it tells nothing.
     pub is_reused: bool,
+}
+
+/// A delivery with the id and the bytes of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SameDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// It was refused and is not taken yet: only its signature tells whether it is the sender's.
+    pub rejected: bool,
+    /// Its headers.
+    pub headers: Headers,
+}
+
+impl SameNotification {
+    /// The deliveries that are the sender's.
+    pub(crate) fn authentic(self, delivery: &Delivery, hook: &dyn Hook) -> Vec<DeliveryId> {
+        let fits = |of: &Headers| hook.verify(of, &delivery.body, Occasion::Replay(Found::Rejected)).is_ok();
+        let of_sender = self.deliveries.into_iter().filter(|same| !same.rejected || fits(&same.headers));
+        of_sender.map(|same| same.id).collect()
+    }
 }
 
 /// Where deliveries are kept.
@@ -102,8 +122,8 @@ pub trait Inbox: Send + Sync + 'static {
     /// As [`InboxError`].
     async fn find(&self, delivery: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError>;
 
-    /// Whether the same notification was taken before, as far as deliveries are kept. Of an id under which thousands came
-    /// only the newest are looked at.
+    /// Whether the same notification came before, as far as deliveries are kept. Of one that came thousands of times the
+    /// oldest are given.
     ///
     /// # Errors
     /// As [`InboxError`].

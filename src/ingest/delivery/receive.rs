@@ -332,7 +332,7 @@ impl ReceiverState {
         if same.is_reused {
             telemetry::NotificationReused { delivery: &delivery }.emit();
         }
-        let same = same.deliveries;
+        let same = same.authentic(&delivery, hook_state.route.hook.as_ref());
         if alone.is_none() && !same.is_empty() {
             alone = Some(hook_state.turn.write().await);
         }

@@ -130,8 +130,9 @@ impl ReceiverState {
         let _alone = if observed { Some(hook_state.turn.write().await) } else { None };
         let arrival = if observed {
             let same = self.inbox.same_notification(&delivery).await?;
+            let same = same.authentic(&delivery, hook_state.route.hook.as_ref());
             let sent = Sent::new(&delivery, kept.refused, hook_state.route.hook.as_ref());
-            Some(Arrival::of(&self.deliveries(hook_state), sent, &same.deliveries).await?)
+            Some(Arrival::of(&self.deliveries(hook_state), sent, &same).await?)
         } else {
             None
         };

@@ -82,12 +82,20 @@ impl Sent {
         Self { id: delivery.id.clone(), received_at: delivery.received_at, signed_at, refused }
     }
 
-    /// Of what was taken when it came the order of arrival is the order. What was refused counts as of when it was signed.
+    /// Of what was taken when it came the order of arrival is the order. What was refused counts as of when it was signed,
+    /// and before what was signed in the same second and not refused.
     fn is_after(&self, other: &Self) -> bool {
-        match (self.signed_at, other.signed_at) {
-            (Some(mine), Some(theirs)) if self.refused || other.refused => (mine, &self.id) > (theirs, &other.id),
+        match (self.said_at(), other.said_at()) {
+            (Some(mine), Some(theirs)) if self.refused || other.refused => {
+                (mine, !self.refused, &self.id) > (theirs, !other.refused, &other.id)
+            }
             _ => self.counted() > other.counted(),
         }
+    }
+
+    /// When it was signed; by a clock that is ahead of ours, when it arrived.
+    fn said_at(&self) -> Option<DateTime<Utc>> {
+        self.signed_at.map(|signed| signed.min(self.received_at))
     }
 
     /// Where it stands among those of which it is not known when they were signed.
@@ -191,7 +199,12 @@ impl Said {
     /// could have said something else since.
     fn last(record: &Recorded, own_ids: Position) -> Self {
         let said = Self::of(&record.event, Some(record.position));
-        if record.position > own_ids { said } else { Self { kind: "".into(), ..said } }
+        if record.position > own_ids { said } else { said.or_something_else() }
+    }
+
+    /// It is not known whether this was said last: no statement is the same.
+    fn or_something_else(self) -> Self {
+        Self { kind: "".into(), ..self }
     }
 
     fn says(&self, event: &NewEvent) -> bool {
@@ -224,11 +237,14 @@ pub(crate) async fn judge_arrival(
     for record in &records {
         last.insert(record.event.subject.clone(), Said::last(record, own_ids));
     }
-    // What a body says of a subject one after the other comes again as a whole where that is what was said last.
+    // What a body says of a subject one after the other comes again as a whole where that is what was said last. Of what has
+    // an id of the sender nobody knows here whether it is new.
     let mut again: HashMap<usize, Position> = HashMap::new();
     for (subject, of) in &places {
-        let said: Vec<&NewEvent> = of.iter().filter_map(|nth| facts.get(*nth)).map(|fact| &fact.event).collect();
-        let could = last.get(*subject).zip(said.last()).is_some_and(|(last, event)| last.says(event));
+        let of_subject = of.iter().filter_map(|nth| facts.get(*nth));
+        let all_stated = of_subject.clone().all(|fact| fact.identity == Identity::Statement);
+        let said: Vec<&NewEvent> = of_subject.map(|fact| &fact.event).collect();
+        let could = all_stated && last.get(*subject).zip(said.last()).is_some_and(|(last, event)| last.says(event));
         if of.len() > 1 && could {
             let known = tail.by_id(source, &subject_id(subject), u32::MAX).await?;
             let known = newest_of(known, of.len());
@@ -260,7 +276,10 @@ fn said_after(last: &mut HashMap<Arc<str>, Said>, delivery: &Delivery, fact: &Fa
             if fact.identity == Identity::Statement && known.is_some() {
                 event.key = said_anew(&event.key, delivery, fact.place);
             }
-            last.insert(event.subject.clone(), Said::of(&event, None));
+            // The log may know what has an id of the sender, and then it is not said now.
+            let said = Said::of(&event, None);
+            let stated = fact.identity == Identity::Statement;
+            last.insert(event.subject.clone(), if stated { said } else { said.or_something_else() });
         }
     }
     Fate::Append(event)
@@ -308,11 +327,14 @@ pub(crate) async fn judge_again(
     for (subject, known) in &subjects {
         last.extend(known.last.clone().map(|said| (subject.clone(), said)));
     }
+    // The last of what the delivery said of a subject already.
+    let own_after: HashMap<Arc<str>, (Position, usize)> = (facts.iter().zip(&own).enumerate())
+        .filter_map(|(nth, (fact, at))| Some((fact.event.subject.clone(), ((*at)?, nth))))
+        .collect();
     let mut fates = Vec::with_capacity(facts.len());
     for (nth, fact) in facts.iter().enumerate() {
         let event = fact.event.clone();
         let subject = subjects.get(&event.subject).filter(|_| fact.identity != Identity::Event);
-        let later = facts.iter().zip(&own).skip(nth).filter(|(other, _)| other.event.subject == event.subject);
         fates.push(match (own.get(nth).copied().flatten(), subject) {
             (Some(at), _) => Fate::Settled(PartState::Duplicate(at)),
             (None, None) => match newer.get(&event.subject).filter(|_| unknown.contains(&event.key.id)) {
@@ -324,8 +346,8 @@ pub(crate) async fn judge_again(
                 Fate::Append(event)
             }
             (None, Some(known)) => {
-                match known.newer.or(newer.get(&event.subject).copied()).or(later.filter_map(|(_, at)| *at).next_back())
-                {
+                let own = || own_after.get(&event.subject).filter(|(_, of)| *of > nth).map(|(at, _)| *at);
+                match known.newer.or_else(|| newer.get(&event.subject).copied()).or_else(own) {
                     None => said_after(&mut last, delivery, fact, event),
                     Some(newer) => {
                         let said = tail.by_id(source, &event.key.id, u32::MAX).await?.into_iter().max();

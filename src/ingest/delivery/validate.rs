@@ -60,7 +60,12 @@ pub fn validate(
     };
 
     let stated = event.id.text().map(str::parse::<Id>).transpose();
-    stated.map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
+    let stated = stated.map_err(|error| Problem::at(InvalidEnvelope, "/id", error))?;
+    if stated.is_some_and(|id| id.as_str().starts_with(GIVEN_ID)) && matches!(event.id, SenderId::OfEvent(_)) {
+        let detail =
+            format!("an id does not begin with `{GIVEN_ID}`: such ids are given here, to events that come without one");
+        return Err(Problem::at(InvalidEnvelope, "/id", detail));
+    }
     match Body::emitter_of(&event.kind) {
         Some(Emitter::Connector | Emitter::ConnectorOrCommand) => {}
         Some(_) => {

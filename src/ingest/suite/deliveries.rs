@@ -23,8 +23,8 @@ use crate::{
     },
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
-        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SameNotification, StoredDelivery,
-        Verdict,
+        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SameDelivery, SameNotification,
+        StoredDelivery, Verdict,
     },
     personal::Personal,
 };
@@ -205,14 +205,15 @@ impl Inbox for Fake {
     }
     async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
         let rows = self.rows.lock().unwrap();
-        let same = |(kept, verdict, _): &&PlanRow| {
-            kept.notification.is_some()
-                && kept.notification == delivery.notification
-                && kept.body == delivery.body
-                && *verdict != Verdict::Rejected
+        let same = |(kept, ..): &&PlanRow| {
+            kept.notification.is_some() && kept.notification == delivery.notification && kept.body == delivery.body
         };
-        let deliveries = rows.values().filter(same).map(|(kept, ..)| kept.id.clone()).collect();
-        Ok(SameNotification { deliveries, is_reused: false })
+        let same = rows.values().filter(same).map(|(kept, verdict, _)| SameDelivery {
+            id: kept.id.clone(),
+            rejected: *verdict == Verdict::Rejected,
+            headers: kept.headers.clone(),
+        });
+        Ok(SameNotification { deliveries: same.collect(), is_reused: false })
     }
     async fn quarantined(
         &self,

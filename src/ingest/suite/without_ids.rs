@@ -275,6 +275,39 @@ async fn a_statement_without_an_id_is_new_after_one_to_which_the_sender_gave_an_
     assert_eq!(words(&setup.receiver.replay(&kept).await.unwrap()), ["superseded 3"]);
 }
 
+/// What has an id of the sender may be known to the log: then it is not said now, and what is stated beside it is.
+#[tokio::test]
+async fn a_statement_beside_facts_with_ids_of_one_subject_is_never_taken_for_them() {
+    let with = |line: &str, id: &str| line.replacen('-', id, 1);
+    for known in ["e1", "=n1"] {
+        let setup = setup_ordered(Order::Observed);
+        assert_eq!(post(&setup, &with(ON, known)).await.1, ["recorded 1"]);
+        assert_eq!(post(&setup, OFF).await.1, ["recorded 2"]);
+        let other = if known == "e1" { "e2" } else { "=n2" };
+        assert_eq!(post(&setup, &format!("{}\n{OFF}", with(ON, other))).await.1, ["recorded 3", "recorded 4"]);
+        assert_eq!(post(&setup, ON).await.1, ["recorded 5"]);
+        let setup = setup_ordered(Order::Observed);
+        assert_eq!(post(&setup, &with(OFF, known)).await.1, ["recorded 1"]);
+        assert_eq!(post(&setup, ON).await.1, ["recorded 2"]);
+        assert_eq!(post(&setup, &format!("{}\n{OFF}", with(OFF, known))).await.1, ["duplicate 1", "recorded 3"]);
+        let other_bytes = with(OFF, known).replace("\"DB\"", "\"DB\" ");
+        assert_eq!(post(&setup, ON).await.1, ["recorded 4"]);
+        assert_eq!(post(&setup, &format!("{other_bytes}\n{OFF}")).await.1, ["conflict 1", "recorded 5"]);
+    }
+}
+
+#[tokio::test]
+async fn a_notification_that_was_refused_and_comes_again_goes_behind_nothing_that_was_said_since() {
+    let setup = setup_ordered(Order::Observed);
+    refused(&setup, "n1", -2, ON).await;
+    assert_eq!(post_signed(&setup, "n2", OFF).await.1, ["recorded 1"]);
+    assert_eq!(post_signed(&setup, "n1", ON).await.1, ["superseded 1"]);
+    // Nor does one that was signed by a clock that is ahead.
+    let ahead = refused(&setup, "n3", 600, &of("q", ON)).await;
+    assert_eq!(post_signed(&setup, "n4", &of("q", OFF)).await.1, ["recorded 2"]);
+    assert_eq!(words(&setup.receiver.replay(&ahead).await.unwrap()), ["superseded 2"]);
+}
+
 /// As when the wrong secret was configured: what was refused is gone over in the order in which it came.
 #[tokio::test]
 async fn what_was_refused_within_moments_and_is_gone_over_in_order_ends_as_the_last_one_says() {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 use rollcall_ingest::{
     Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine,
-    SameNotification, StoredDelivery, Verdict,
+    SameDelivery, SameNotification, StoredDelivery, Verdict,
     connector::{Headers, ProblemType},
 };
 use sqlx::{Row, sqlite::SqliteRow};
@@ -15,7 +15,7 @@ use super::{
     columns::{damaged, json, time},
     sql,
     store::SqliteOps,
-    writes::{Rows, Write},
+    writes::{Rows, Write, notification},
 };
 use crate::ops::{
     DeliveryDetail, DeliveryFilter, DeliveryRecords, DeliverySummary, Dismissal, OpenDelivery, OpenOutcome, OpsError,
@@ -146,17 +146,18 @@ impl Inbox for SqliteOps {
     }
 
     async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
-        let query = sqlx::query(sql::SAME_NOTIFICATION)
-            .bind(delivery.source.as_str())
-            .bind(delivery.notification.as_deref())
-            .bind(delivery.body.len() as i64)
-            .bind(&*delivery.body);
-        let (mut same, mut others) = (Vec::new(), Vec::new());
-        for row in query.fetch_all(&self.readers).await.map_err(OpsError::from)? {
-            let is_same = row.try_get::<bool, _>("same").map_err(OpsError::from)?;
-            if is_same { same.push(row) } else { others.push(row) }
-        }
-        Ok(SameNotification { deliveries: ids(&same)?, is_reused: !others.is_empty() })
+        let Some(id) = delivery.notification.as_deref() else { return Ok(SameNotification::default()) };
+        let (source, known_by) = (delivery.source.as_str(), notification(id, &delivery.body));
+        let rows = sqlx::query(sql::SAME_NOTIFICATION).bind(source).bind(&known_by).bind(id);
+        let rows = rows.bind(delivery.body.len() as i64).bind(&*delivery.body).fetch_all(&self.readers).await;
+        let rows = rows.map_err(OpsError::from)?;
+        let reused = sqlx::query_scalar(sql::NOTIFICATION_REUSED).bind(source).bind(&known_by).bind(format!("{id}\n"));
+        let is_reused: bool = reused.fetch_one(&self.readers).await.map_err(OpsError::from)?;
+        let same = |row: &SqliteRow| {
+            let id = row.try_get::<&str, _>("id")?.parse().map_err(damaged)?;
+            Ok::<_, OpsError>(SameDelivery { id, rejected: row.try_get("rejected")?, headers: headers(row)? })
+        };
+        Ok(SameNotification { deliveries: rows.iter().map(same).collect::<Result<_, _>>()?, is_reused })
     }
 
     async fn quarantined(
@@ -199,7 +200,8 @@ fn initial_verdict(parts: &[Part]) -> &'static str {
 fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, OpsError> {
     let DeliverySummary { id, source, received_at, client, bytes, verdict, .. } = delivery_columns(row)?;
     let body = row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into();
-    let notification = row.try_get::<Option<&str>, _>("notification")?.map(Into::into);
+    let notification = row.try_get::<Option<&str>, _>("notification")?;
+    let notification = notification.and_then(|text| text.split('\n').next()).map(Into::into);
     let delivery = Delivery { id, source, received_at, client, headers: headers(row)?, body, notification };
     Ok(StoredDelivery { delivery, bytes, verdict, refused: row.try_get("refused")? })
 }

@@ -84,7 +84,7 @@ async fn every_statement_can_be_prepared() {
         sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::INSERT_DELIVERIES,
         sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
         sql::NOTE_REPLAY, sql::DROP_PARTS, sql::REOPEN_DELIVERY, sql::FIND_DELIVERY, sql::PARTS_OF, sql::REPLAYS_OF,
-        sql::SAME_NOTIFICATION, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
+        sql::SAME_NOTIFICATION, sql::NOTIFICATION_REUSED, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
         sql::PERSONAL, sql::SHARED_ADDRESSES, sql::FORGET_PERSON, sql::ERASE_DELIVERIES, sql::ERASE_PARTS, sql::INSERT_DECISIONS,
         sql::INSERT_DECISION_IMAGES, sql::COUNT_DECISIONS, sql::DECISIONS, sql::DECISIONS_OF_USER,
         sql::DECISIONS_OF_PROJECT, sql::FIND_DECISION, sql::DECISION_COUNTS, sql::CLAIM_ANSWER, sql::FIND_ANSWER,
@@ -191,7 +191,7 @@ async fn an_empty_body_is_kept_as_an_empty_body() {
     let ops = dir.ops().await;
     ops.store(delivery(1, ""), vec![], vec![], Durability::Written).await.unwrap();
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
-    assert_eq!((shown.body, shown.summary.verdict), (Some(Bytes::new()), Verdict::Duplicate));
+    assert_eq!((shown.body, shown.summary.verdict), (Some(Bytes::new()), Verdict::Ignored));
 }
 
 #[tokio::test]

@@ -103,13 +103,20 @@ SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, e
          SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected') AS refused
 FROM delivery WHERE id = $1";
 
-/// Of the newest 1000 under a signed id whether they have these bytes, oldest first: $1 source, $2 the id, $3 how many
-/// bytes, $4 those. Of bytes that were erased their number is what is left.
+/// The oldest 1000 of one notification: $1 source, $2 its id and digest, $3 the id alone for rows that have no digest, with
+/// $4 how many bytes, $5 those.
 pub(super) const SAME_NOTIFICATION: &str = "
-SELECT id, bytes = $3 AND (body IS NULL OR body = $4) AS same FROM (
-  SELECT id, bytes, body FROM delivery
-  WHERE source = $1 AND notification = $2 AND notification IS NOT NULL AND verdict <> 'rejected'
-  ORDER BY id DESC LIMIT 1000) ORDER BY id";
+SELECT id, verdict = 'rejected' AS rejected, headers FROM (
+  SELECT id, verdict, headers FROM delivery WHERE source = $1 AND notification = $2
+  UNION ALL
+  SELECT id, verdict, headers FROM delivery
+  WHERE source = $1 AND notification = $3 AND verdict <> 'rejected' AND bytes = $4 AND (body IS NULL OR body = $5))
+ORDER BY id LIMIT 1000";
+/// Whether another one was taken under the same id: $1 source, $2 its id and digest, $3 its id and what is before every digest.
+pub(super) const NOTIFICATION_REUSED: &str = "
+SELECT EXISTS (SELECT 1 FROM delivery WHERE source = $1 AND notification > $3 AND notification < $2 AND verdict <> 'rejected')
+    OR EXISTS (SELECT 1 FROM delivery WHERE source = $1 AND notification > $2 AND notification < $3 || char(1114111)
+               AND verdict <> 'rejected')";
 pub(super) const PARTS_OF: &str = "
 SELECT idx, event_id, type, subject, outcome, position, problem, pointer, detail, recorded_in
 FROM part WHERE delivery = $1 ORDER BY idx";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use rollcall_events::SourceName;
+use rollcall_events::{Digest, SourceName};
 use rollcall_ingest::{Delivery, Part, PartOutcomes, PartState, Personal};
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -181,6 +181,11 @@ impl Rows {
     }
 }
 
+/// What a notification is known by: its signed id, and what it says.
+pub(crate) fn notification(id: &str, body: &[u8]) -> String {
+    format!("{id}\n{}", Digest::of(body))
+}
+
 impl DeliveryRow {
     fn new(delivery: Delivery, verdict: &'static str, reason: Option<&'static str>) -> Self {
         let json = DeliveryJson {
@@ -194,7 +199,7 @@ impl DeliveryRow {
             bytes: delivery.body.len(),
             verdict,
             reason,
-            notification: delivery.notification.map(|id| id.to_string()),
+            notification: delivery.notification.map(|id| notification(&id, &delivery.body)),
         };
         Self { json, body: delivery.body }
     }
