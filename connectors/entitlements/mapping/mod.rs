@@ -12,6 +12,7 @@ mod functions;
 mod items_tests;
 mod meter;
 mod names;
+mod pages;
 mod rule;
 mod shipped;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use self::{
     rule::{Body, Common, Rule, Taken},
 };
 
+pub use pages::{Paging, PagingText};
 pub use rule::RuleText;
 pub use shipped::{SHIPPED, ShippedMapping};
 

@@ -51,6 +51,16 @@ pub struct RuleText {
     pub fields: BTreeMap<String, String>,
 }
 
+impl RuleText {
+    /// All that says what it makes of a body, in a fixed order.
+    pub fn parts(&self) -> impl Iterator<Item = String> {
+        let Self { when, for_each, emit, ignore, id: _, time: _, sequence: _, fields } = self;
+        let texts = [when, for_each, emit].map(|text| text.clone().unwrap_or_default());
+        let fields: Vec<_> = fields.iter().flat_map(|(name, source)| [name.clone(), source.clone()]).collect();
+        texts.into_iter().chain([ignore.to_string()]).chain(fields)
+    }
+}
+
 /// A rule that may be evaluated.
 pub(super) struct Rule {
     /// Which, counted from 1.

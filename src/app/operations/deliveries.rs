@@ -1,5 +1,5 @@
 //! Deliveries: every inbound call, taken and kept; what became of each part, and the way to go over it again.
-//! Signature, keeping and appending are ingest's.
+//! Signature, keeping and appending are ingest's. Long because all that the API says of a delivery is said here.
 
 use std::{borrow::Cow, fmt, time::Duration};
 

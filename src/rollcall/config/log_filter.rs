@@ -4,7 +4,7 @@ use rollcall_access::profile::is_typo;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// The modules that are ours: a word that is like one of them and is none is a mistake.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 14] = [
     "rollcall",
     "rollcall_access",
     "rollcall_api",
@@ -15,6 +15,7 @@ const MODULES: [&str; 13] = [
     "rollcall_events",
     "rollcall_ingest",
     "rollcall_ldap",
+    "rollcall_outbound",
     "rollcall_projector",
     "rollcall_registry",
     "rollcall_store",

@@ -1,16 +1,24 @@
 //! Systems that speak a JSON of their own: the keys of such a source, its mapping among them, made into its hook.
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use rollcall_access::profile::nearest;
-use rollcall_entitlements::{Format, Mapping, MappingMistake, MappingText, RuleText, SHIPPED, ShippedMapping};
+use rollcall_entitlements::{
+    Format, Listings, Mapping, MappingMistake, MappingText, RuleText, SHIPPED, ShippedMapping,
+};
 use rollcall_events::Order;
+use rollcall_ingest::ReadOptions;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
 use crate::{
-    sources::{BuildContext, KeyError, Place, Source, SourceConfig, senders::Sender},
+    sources::{
+        BuildContext, Finding, Grade, Inspect, KeyError, Place, SECRET_FILE, Source, SourceConfig, senders::Sender,
+        upstream::Upstream,
+    },
     values::StringList,
 };
 
@@ -46,6 +54,9 @@ pub struct Mapped {
     /// The rules, each a table `[[source.NAME.map]]` with `when`, `for_each`, `emit` or `ignore`, and `fields`. All that are
     /// for a body are applied to it.
     map: Rules,
+    /// What is asked by HTTP, and how.
+    #[serde(flatten)]
+    upstream: Upstream,
 }
 
 /// Rules as they are written. What is wrong in one is told with its place, so they are read later.
@@ -143,18 +154,36 @@ impl Mapped {
         })
     }
 
-    fn mapping(&self) -> Result<Mapping, Vec<KeyError>> {
+    /// What orders its facts. What is read counts as of when it was read.
+    fn order_of(&self, shipped: &ShippedMapping) -> Order {
+        let read = self.upstream.is_asked().then_some(Order::Observed);
+        self.order.or(read).or(shipped.order).unwrap_or(Order::Observed)
+    }
+
+    /// The rules of its own, and behind them those of the mapping that it names.
+    fn rules(&self, shipped: &ShippedMapping) -> (Vec<RuleText>, Vec<KeyError>) {
+        let (mut rules, wrong) = self.map.read();
+        rules.extend(shipped.map.iter().cloned());
+        (rules, wrong)
+    }
+
+    /// The mapping of what comes in `way`.
+    fn mapping(&self, way: Way) -> Result<Mapping, Vec<KeyError>> {
         let shipped = self.shipped().map_err(|error| vec![error])?;
-        let order = self.order.or(shipped.order).unwrap_or(Order::Observed);
-        let (mut rules, mut wrong) = self.map.read();
-        let own = rules.len();
-        rules.extend(shipped.map);
+        let order = self.order_of(&shipped);
+        let (mut rules, mut wrong) = self.rules(&shipped);
+        let own = self.map.0.len();
         let list = |own: &Option<StringList>, shipped: Vec<String>| own.as_ref().map_or(shipped, |own| own.0.clone());
         let (require, json_texts) = (list(&self.require, shipped.require), list(&self.json_texts, shipped.json_texts));
         // What orders nothing here is a mistake of whoever wrote it; a shipped one is not his.
         let time = self.time.clone().or(shipped.time.filter(|_| order == Order::Time));
         let sequence = self.sequence.clone().or(shipped.sequence.filter(|_| order == Order::Version));
-        let id = self.id.clone().or(shipped.id);
+        let mut id = self.id.clone().or(shipped.id);
+        if way == Way::Read {
+            // What is read has no id of a notification.
+            id = None;
+            rules.iter_mut().for_each(|rule| rule.id = None);
+        }
         let time_zone = self.time_zone.clone().or(shipped.time_zone);
         let text = MappingText {
             require: &require,
@@ -182,10 +211,60 @@ impl Mapped {
     }
 }
 
+/// How something comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is posted.
+    Posted,
+    /// It is read.
+    Read,
+}
+
+impl Mapped {
+    /// The source as it is read; nothing where it only posts.
+    fn polled(&self, context: &BuildContext<'_>) -> Result<Option<(Listings, ReadOptions)>, Vec<KeyError>> {
+        if !self.upstream.is_asked() {
+            return Ok(None);
+        }
+        let shipped = self.shipped().map_err(|_| Vec::new())?;
+        let mapping = self.mapping(Way::Read).map_err(|_| Vec::new())?;
+        let time_zone =
+            self.time_zone.clone().or_else(|| shipped.time_zone.clone()).unwrap_or_else(|| "UTC".to_owned());
+        let (rules, _) = self.rules(&shipped);
+        let list =
+            |own: &Option<StringList>, shipped: &[String]| own.as_ref().map_or(shipped.to_vec(), |own| own.0.clone());
+        let texts = [list(&self.require, &shipped.require), list(&self.json_texts, &shipped.json_texts)];
+        let of_mapping =
+            texts.concat().into_iter().chain(rules.iter().flat_map(RuleText::parts)).chain([time_zone.clone()]);
+        self.upstream.polled(context, mapping, of_mapping.collect(), &time_zone).map(Some)
+    }
+}
+
+/// What is asked, as an operator looks at it.
+struct Inspection(Listings);
+
+#[async_trait]
+impl Inspect for Inspection {
+    fn subject(&self) -> &'static str {
+        "listing"
+    }
+
+    async fn inspect(&self, now: DateTime<Utc>) -> Vec<Finding> {
+        let Self(polled) = self;
+        let finding = |(url, came): (String, Result<(usize, usize), String>)| match came {
+            Ok((items, facts)) => {
+                let text = format!("{url}: {items} items on its first page, {facts} facts of them");
+                Finding { check: "answer", grade: Grade::Good, text }
+            }
+            Err(why) => Finding { check: "answer", grade: Grade::Bad, text: format!("{url}: {why}") },
+        };
+        polled.inspect(now).await.into_iter().map(finding).collect()
+    }
+}
+
 impl SourceConfig for Mapped {
     fn order(&self) -> Order {
-        let shipped = || self.shipped().ok().and_then(|shipped| shipped.order);
-        self.order.or_else(shipped).unwrap_or(Order::Observed)
+        self.order_of(&self.shipped().unwrap_or_default())
     }
 
     fn authoritative(&self) -> bool {
@@ -200,20 +279,38 @@ impl SourceConfig for Mapped {
         self.sender.secret_file()
     }
 
+    fn private_files(&self) -> Vec<(&'static str, &Path)> {
+        let secret = self.secret_file().map(|path| (SECRET_FILE, path));
+        secret.into_iter().chain(self.upstream.private_file()).collect()
+    }
+
     fn check(&self) -> Vec<KeyError> {
         let mut wrong = self.sender.check();
-        wrong.extend(self.mapping().err().unwrap_or_default());
+        wrong.extend(self.mapping(Way::Posted).err().unwrap_or_default());
+        if !self.upstream.is_asked() && self.upstream != Upstream::default() {
+            let what = "nothing is asked: say what by `[[source.NAME.read]]`, or leave out what says how";
+            wrong.push(KeyError::of("read", what));
+        }
+        if self.upstream.is_asked() && self.order() != Order::Observed {
+            let what = "what is read counts as of when it was read: leave it out, or `order = \"observed\"`";
+            wrong.push(KeyError::of("order", what));
+        }
         wrong
     }
 
     fn format(&self) -> Option<Result<Format, Vec<KeyError>>> {
-        Some(self.mapping().map(Format::Mapped))
+        Some(self.mapping(Way::Posted).map(Format::Mapped))
     }
 
     fn build(&self, context: &BuildContext<'_>) -> Result<Source, Vec<KeyError>> {
         // What is wrong with it is told by the check.
-        let mapping = self.mapping().map_err(|_| Vec::new())?;
-        let notifications = self.sender.notifications(context, Format::Mapped(mapping))?;
-        Ok(Source { hook: Some(notifications), ..Source::default() })
+        let mapping = self.mapping(Way::Posted).map_err(|_| Vec::new())?;
+        let polled = self.polled(context)?;
+        // One that is read need not post.
+        let posts = polled.is_none() || self.sender.is_stated(context);
+        let hook = posts.then(|| self.sender.notifications(context, Format::Mapped(mapping))).transpose()?;
+        let Some((polled, options)) = polled else { return Ok(Source { hook, ..Source::default() }) };
+        let inspect: Arc<dyn Inspect> = Arc::new(Inspection(polled.clone()));
+        Ok(Source { hook, pull: Some((Arc::new(polled), options)), inspect: Some(inspect), ..Source::default() })
     }
 }

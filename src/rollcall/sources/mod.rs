@@ -7,12 +7,14 @@ mod ldap;
 mod mapped;
 mod schedule;
 mod senders;
+mod upstream;
 
 use std::{fmt, ops::Deref, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rollcall_authn::PasswordCheck;
+use ipnet::IpNet;
+use rollcall_authn::{PasswordCheck, parse_network};
 use rollcall_entitlements::{Format, SecretMark};
 use rollcall_events::{Order, SourceName, json::plain_words};
 use rollcall_ingest::{
@@ -24,7 +26,7 @@ use secrecy::SecretString;
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::values::ByteSize;
+use crate::values::{ByteSize, StringList};
 
 /// Every kind of source. A new one is its crate, one file in this folder and one line here. A source whose `kind` is not
 /// written is of the first.
@@ -117,6 +119,15 @@ impl KeyError {
     fn of(key: &'static str, what: impl ToString) -> Self {
         Self { at: Place::Key(key), text: what.to_string() }
     }
+}
+
+/// The networks that a key lists.
+fn networks(key: &'static str, list: &StringList) -> Result<Vec<IpNet>, KeyError> {
+    let parse = |text: &String| {
+        let wrong = || format!("`{}` is no address and no network, as in \"10.0.0.0/8\"", text.escape_debug());
+        parse_network(text).ok_or_else(|| KeyError::of(key, wrong()))
+    };
+    list.0.iter().map(parse).collect()
 }
 
 /// A configured source, ready to be wired. It offers what its kind and its keys give it.

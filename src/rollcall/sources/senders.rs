@@ -7,25 +7,25 @@ use std::{
 
 use ipnet::IpNet;
 use reqwest::Url;
-use rollcall_authn::parse_network;
 use rollcall_entitlements::{Authentication, Format, KeygenKeys, Posted, Secrets, StripeSecrets, Tokens};
 use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    sources::{BuildContext, Certificates, KeyError, Notifications, Place},
+    sources::{BuildContext, Certificates, KeyError, Notifications, Place, networks},
     values::{ByteSize, StringList},
 };
 
 /// Who posts, how much, and how that is known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Sender {
     /// How whoever posts shows to be the source: `signature` signs each body (Standard Webhooks), `bearer` sends a token,
     /// `basic` a user and a password, `certificate` shows a client certificate. `stripe` and `keygen` sign each body as these
     /// do. `none` believes whoever reaches the hook.
-    authentication: AuthenticationKind,
+    /// When absent, `signature`.
+    authentication: Option<AuthenticationKind>,
     /// The names, DNS or URI, of which the client certificate must have one. Only with `authentication = "certificate"`.
     client_names: StringList,
     /// A file with the secret that signs its notifications, `whsec_` and base64 (of a key pair the public half, `whpk_`), with
@@ -63,23 +63,18 @@ enum AuthenticationKind {
     None,
 }
 
-impl Default for Sender {
-    fn default() -> Self {
-        Self {
-            authentication: AuthenticationKind::Signature,
-            client_names: StringList::default(),
-            secret_file: None,
-            hook_url: None,
-            addresses: StringList::default(),
-            webhook_origins: StringList::default(),
-            max_body: None,
-        }
-    }
-}
-
 impl Sender {
     pub fn secret_file(&self) -> Option<&Path> {
         self.secret_file.as_deref()
+    }
+
+    /// Whether anything says that it posts.
+    pub fn is_stated(&self, context: &BuildContext<'_>) -> bool {
+        self.authentication.is_some() || context.secret.is_some()
+    }
+
+    fn kind(&self) -> AuthenticationKind {
+        self.authentication.unwrap_or(AuthenticationKind::Signature)
     }
 
     /// Every key that is wrong by itself.
@@ -87,7 +82,7 @@ impl Sender {
         let limit = self.max_body.map(ByteSize::as_body_limit);
         let mut wrong: Vec<_> =
             limit.and_then(Result::err).map(|what| KeyError::of("max_body", what)).into_iter().collect();
-        let by_certificate = self.authentication == AuthenticationKind::Certificate;
+        let by_certificate = self.kind() == AuthenticationKind::Certificate;
         let names = &self.client_names.0;
         if by_certificate && names.is_empty() {
             let what = "name what the client certificate is made out to, as in [\"licensing.example.com\"]";
@@ -105,7 +100,7 @@ impl Sender {
             wrong.push(KeyError::of("client_names", what));
         }
         wrong.extend(self.networks().err());
-        match (&self.hook_url, self.authentication == AuthenticationKind::Keygen) {
+        match (&self.hook_url, self.kind() == AuthenticationKind::Keygen) {
             (Some(_), false) => {
                 wrong.push(KeyError::of(
                     "hook_url",
@@ -125,11 +120,7 @@ impl Sender {
 
     /// The networks that it posts from.
     fn networks(&self) -> Result<Vec<IpNet>, KeyError> {
-        let parse = |text: &String| {
-            let wrong = || format!("`{}` is no address and no network, as in \"10.0.0.0/8\"", text.escape_debug());
-            parse_network(text).ok_or_else(|| KeyError::of("addresses", wrong()))
-        };
-        self.addresses.0.iter().map(parse).collect()
+        networks("addresses", &self.addresses)
     }
 
     /// The host, without a port, and the path with the query of the URL that it posts to.
@@ -160,7 +151,7 @@ impl Sender {
 
     /// Whether TLS must ask for a certificate.
     fn certificates(&self) -> Certificates {
-        match self.authentication {
+        match self.kind() {
             AuthenticationKind::Certificate => Certificates::Demanded,
             AuthenticationKind::Signature
             | AuthenticationKind::Stripe
@@ -180,7 +171,7 @@ impl Sender {
         let missing = |text| Err(KeyError { at: Place::Source, text });
         let wrong = |text| KeyError { at: Place::Secret, text };
         let name = context.name.as_str();
-        match (self.authentication, secret) {
+        match (self.kind(), secret) {
             (AuthenticationKind::Signature, Some(text)) => {
                 let secrets = Secrets::parse(text).map_err(|error| wrong(error.to_string()))?;
                 Ok(Authentication::Signature(secrets))

@@ -10,6 +10,7 @@ mod crash;
 mod faults;
 mod file_modes;
 mod mapping;
+mod polled;
 mod power;
 mod pull;
 pub mod readme;
