@@ -1,4 +1,5 @@
-//! The order of the steps, with an inbox and a log that fail or stop where a test wants them to.
+//! The order of the steps, with an inbox and a log that fail or stop where a test wants them to. Long because all of it
+//! stands on that one inbox.
 
 use std::{
     collections::BTreeMap,
