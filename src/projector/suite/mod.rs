@@ -4,4 +4,5 @@ mod held;
 mod kit;
 mod older_fold;
 mod projector_tests;
+mod rounds;
 mod worlds;

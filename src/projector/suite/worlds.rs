@@ -28,12 +28,12 @@ pub(crate) fn settings(extra: &str) -> NewEvent {
     event("local", &format!("settings{extra}"), "settings.set", &data, 0)
 }
 
-/// One thing that happens, as (kind, data) of a source that has two of everything, or of `local`.
-fn random_step() -> impl Strategy<Value = (&'static str, &'static str, String)> {
-    let id = || prop_oneof![Just("1"), Just("2"), Just("3/x")];
-    let source = || prop_oneof![3 => Just("a"), 1 => Just("b")];
-    let account = || prop_oneof![Just("A"), Just("B"), Just("C"), Just("D")];
-    let maybe = || prop_oneof![4 => account().prop_map(|id| format!("\"{id}\"")), 1 => Just("null".to_owned())];
+fn id() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just("1"), Just("2"), Just("3/x")]
+}
+
+/// When something begins and ends.
+fn window() -> impl Strategy<Value = (&'static str, &'static str)> {
     let time = || {
         prop_oneof![
             Just("null"),
@@ -42,8 +42,59 @@ fn random_step() -> impl Strategy<Value = (&'static str, &'static str, String)> 
             Just("\"2027-01-01T00:00:00Z\"")
         ]
     };
-    let window =
-        move || (time(), time()).prop_map(|(a, b)| if a != "null" && b != "null" && b < a { (b, a) } else { (a, b) });
+    (time(), time()).prop_map(|(a, b)| if a != "null" && b != "null" && b < a { (b, a) } else { (a, b) })
+}
+
+/// What somebody decides: links, names, bindings of users, settings, the profile.
+fn decisions() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    prop_oneof![
+        2 => (any::<bool>(), id(), id()).prop_map(|(on, one, two)| {
+            let kind = if on { "identity.linked" } else { "identity.unlinked" };
+            (kind, format!(r#"{{"persons":[{{"source":"a","person":"{one}"}},{{"source":"b","person":"{two}"}}]}}"#))
+        }),
+        1 => (any::<bool>(), any::<bool>(), id(), prop_oneof![Just("ada"), Just("bob"), Just("ada~b")]).prop_map(
+            |(given, a, id, name)| {
+                let user = format!("{}/{id}", if a { "a" } else { "b" });
+                match given {
+                    true => ("user.name.given", format!(r#"{{"username":"{name}","user":"{user}"}}"#)),
+                    false => ("user.name.freed", format!(r#"{{"username":"{name}"}}"#)),
+                }
+            }
+        ),
+        1 => (any::<bool>(), id(), any::<bool>(), window()).prop_map(|(on, id, role, (starts, ends))| {
+            let role = if role { "guest" } else { "Developer" };
+            let base = format!(
+                r#""principal":{{"user":"a/{id}"}},"role":"{role}","scope":{{"project":"a/1"}},"author":"x""#
+            );
+            if on {
+                ("binding.set", format!(r#"{{{base},"starts":{starts},"ends":{ends}}}"#))
+            } else {
+                ("binding.removed", format!("{{{base}}}"))
+            }
+        }),
+        1 => prop_oneof![
+            Just("{\"sources\":{\"a\":{\"order\":\"version\"},\"b\":{\"order\":\"version\",\"authoritative\":true}},\"customer_sub_accounts\":true,\"consumer_role\":\"developer\"}"),
+            Just("{\"sources\":{\"a\":{\"order\":\"version\",\"authoritative\":true},\"b\":{\"order\":\"version\"}},\"bindings_on_managed\":true}")
+        ]
+        .prop_map(|data| ("settings.set", data.to_owned())),
+        1 => Just("").prop_map(|_| {
+            let profile = Profile::bundled("revenera").unwrap();
+            ("profile.set", serde_json::to_string(profile.document()).unwrap())
+        }),
+    ]
+    .prop_map(|(kind, data)| ("local", kind, data))
+}
+
+/// What somebody may command.
+pub(crate) fn command() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    prop_oneof![2 => decisions(), 6 => local_step()]
+}
+
+/// One thing that happens, as (kind, data) of a source that has two of everything, or of `local`.
+pub(crate) fn random_step() -> impl Strategy<Value = (&'static str, &'static str, String)> {
+    let source = || prop_oneof![3 => Just("a"), 1 => Just("b")];
+    let account = || prop_oneof![Just("A"), Just("B"), Just("C"), Just("D")];
+    let maybe = || prop_oneof![4 => account().prop_map(|id| format!("\"{id}\"")), 1 => Just("null".to_owned())];
     let of = |strategy: BoxedStrategy<(&'static str, String)>| (source(), strategy).prop_map(|(s, (k, d))| (s, k, d));
     let pair = |kind: [&'static str; 2], left: &'static str, right: &'static str, rights: [&'static str; 2]| {
         (any::<bool>(), id(), any::<bool>())
@@ -115,43 +166,7 @@ fn random_step() -> impl Strategy<Value = (&'static str, &'static str, String)> 
         ),
     ]
     .boxed();
-    let local = prop_oneof![
-        2 => (any::<bool>(), id(), id()).prop_map(|(on, one, two)| {
-            let kind = if on { "identity.linked" } else { "identity.unlinked" };
-            (kind, format!(r#"{{"persons":[{{"source":"a","person":"{one}"}},{{"source":"b","person":"{two}"}}]}}"#))
-        }),
-        1 => (any::<bool>(), any::<bool>(), id(), prop_oneof![Just("ada"), Just("bob"), Just("ada~b")]).prop_map(
-            |(given, a, id, name)| {
-                let user = format!("{}/{id}", if a { "a" } else { "b" });
-                match given {
-                    true => ("user.name.given", format!(r#"{{"username":"{name}","user":"{user}"}}"#)),
-                    false => ("user.name.freed", format!(r#"{{"username":"{name}"}}"#)),
-                }
-            }
-        ),
-        1 => (any::<bool>(), id(), any::<bool>(), window()).prop_map(|(on, id, role, (starts, ends))| {
-            let role = if role { "guest" } else { "Developer" };
-            let base = format!(
-                r#""principal":{{"user":"a/{id}"}},"role":"{role}","scope":{{"project":"a/1"}},"author":"x""#
-            );
-            if on {
-                ("binding.set", format!(r#"{{{base},"starts":{starts},"ends":{ends}}}"#))
-            } else {
-                ("binding.removed", format!("{{{base}}}"))
-            }
-        }),
-        1 => prop_oneof![
-            Just("{\"sources\":{\"a\":{\"order\":\"version\"},\"b\":{\"order\":\"version\",\"authoritative\":true}},\"customer_sub_accounts\":true,\"consumer_role\":\"developer\"}"),
-            Just("{\"sources\":{\"a\":{\"order\":\"version\",\"authoritative\":true},\"b\":{\"order\":\"version\"}},\"bindings_on_managed\":true}")
-        ]
-        .prop_map(|data| ("settings.set", data.to_owned())),
-        1 => Just("").prop_map(|_| {
-            let profile = Profile::bundled("revenera").unwrap();
-            ("profile.set", serde_json::to_string(profile.document()).unwrap())
-        }),
-    ]
-    .prop_map(|(kind, data)| ("local", kind, data));
-    prop_oneof![12 => of(facts), 2 => local, 3 => of(groups().boxed()), 8 => local_step()]
+    prop_oneof![12 => of(facts), 2 => decisions(), 3 => of(groups().boxed()), 8 => local_step()]
 }
 
 /// A profile with folders, in which some roles are given at some levels only and a creator gets one.
