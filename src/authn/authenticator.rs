@@ -171,8 +171,8 @@ impl Authenticator {
 
     /// Whether an e-mail address of somebody of this source is a name to sign in with, as far as directories check passwords.
     #[must_use]
-    pub fn takes_address(&self, source: &str, address: &str) -> bool {
-        self.passwords.as_ref().is_some_and(|passwords| passwords.takes_address(source, address))
+    pub fn takes_address(&self, roster: &Roster, source: &str, address: &str) -> bool {
+        self.passwords.as_ref().is_some_and(|passwords| passwords.takes_address(roster, source, address))
     }
 
     /// Notes that what a request presents cannot be credentials.

@@ -2,6 +2,7 @@
 //! through much of it takes a view, which holds nobody up. Knows no row.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     ops::{Deref, DerefMut},
     panic::Location,
@@ -116,8 +117,9 @@ impl SharedRoster {
     pub fn read(&self) -> Look<'_> {
         // A panic while folding leaves an event half applied; the projector that panicked is gone and the process is
         // not ready. What readers see until then is the state at the last whole event plus part of one.
+        let _held = self.held(Hold::Look);
         let roster = self.roster.read().unwrap_or_else(PoisonError::into_inner);
-        Look { roster, _held: self.held(Hold::Look) }
+        Look { roster, _held }
     }
 
     /// All of it as it is now, to go through as much as one likes: it shares what it holds with the roster and stays as it is
@@ -156,15 +158,40 @@ impl SharedRoster {
         std::mem::take(&mut lock(&self.looks))
     }
 
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     #[track_caller]
     fn held(&self, hold: Hold) -> Held<'_> {
+        if cfg!(debug_assertions) {
+            // Whoever looks twice at once waits for whoever waits to fold, who waits for the first look: for ever.
+            let twice = HELD_HERE.with_borrow_mut(|held| {
+                let twice = held.contains(&self.address());
+                held.push(self.address());
+                twice
+            });
+            assert!(!twice, "the roster is taken by somebody who holds it");
+        }
         let begun = self.meter.as_ref().map_or(0, |meter| meter.begin());
         Held { shared: self, hold, begun, rows: work::so_far(), by: Location::caller() }
     }
 }
 
+std::thread_local! {
+    /// The rosters that this thread holds; only where assertions are on.
+    static HELD_HERE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            HELD_HERE.with_borrow_mut(|held| {
+                if let Some(at) = held.iter().rposition(|one| *one == self.shared.address()) {
+                    held.remove(at);
+                }
+            });
+        }
         if let Some(meter) = &self.shared.meter {
             meter.end(self.hold, self.begun);
         }
@@ -218,6 +245,14 @@ mod tests {
         assert!(kept.upgrade().is_none(), "what nobody has any more is let go of");
         live.replace(Roster::new(LogId([1; 8])));
         assert_eq!(live.view().position(), Position(0));
+    }
+
+    #[test]
+    #[should_panic(expected = "taken by somebody who holds it")]
+    fn nobody_looks_twice_at_once() {
+        let live = SharedRoster::new(Roster::new(LogId([1; 8])));
+        let _first = live.read();
+        drop(live.read());
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) fn sharing(
             this.any(|one| one.active && !one.removed && !one.suspended)
         });
         if (user.is_none() && !coming.contains(&key))
-            || !authenticator.takes_address(source, email.as_deref().unwrap_or_default())
+            || !authenticator.takes_address(roster, source, email.as_deref().unwrap_or_default())
         {
             continue;
         }

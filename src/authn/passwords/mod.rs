@@ -19,7 +19,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use rollcall_access::SharedRoster;
+use rollcall_access::{Roster, SharedRoster};
 use rollcall_events::{Clock, Id, Position};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::Semaphore, time::Instant};
@@ -257,7 +257,8 @@ impl Passwords {
         deadline: Instant,
     ) -> Checked {
         let mut asked: Vec<(&Directory, Account<'_>)> = Vec::new();
-        for directory in self.counting() {
+        let counting = self.counting(&self.live.read());
+        for directory in counting {
             let before = asked.len();
             let own = persons.iter().filter(|(of, _)| std::ptr::eq(*of, directory));
             asked.extend(own.map(|(_, person)| (directory, Account::Person(person))));
@@ -306,7 +307,7 @@ impl Passwords {
         passwords: (&SecretString, &SecretString),
         deadline: Instant,
     ) -> (Checked, Version) {
-        let directories = self.that_may_have(name);
+        let directories = self.that_may_have(&self.live.read(), name);
         let finding = directories.iter().map(async |directory| directory.find(Account::Named(name), deadline).await);
         let found = futures_util::future::join_all(finding).await;
         let named = self.whose(&directories, &found);
@@ -346,27 +347,24 @@ impl Passwords {
     }
 
     /// The directories whose word counts: of a source that is suspended or retired nothing is asked, and nobody waits for it.
-    fn counting(&self) -> impl Iterator<Item = &Directory> {
-        let counts: Vec<bool> = {
-            let roster = self.live.read();
-            let counts = |source: &str| {
-                !roster.suspension(source).is_some_and(|said| said.suspended) && roster.retirement(source).is_none()
-            };
-            self.directories.iter().map(|directory| counts(directory.check.source().as_str())).collect()
+    fn counting(&self, roster: &Roster) -> Vec<&Directory> {
+        let counts = |source: &str| {
+            !roster.suspension(source).is_some_and(|said| said.suspended) && roster.retirement(source).is_none()
         };
-        self.directories.iter().zip(counts).filter_map(|(directory, counts)| counts.then_some(directory))
+        self.directories.iter().filter(|directory| counts(directory.check.source().as_str())).collect()
     }
 
     /// The directories that may have a name that is no user's own: those that the operator gave its domain to, if there are
     /// any, else all. Whoever fills another one cannot claim such a name, and nobody waits for it.
-    fn that_may_have(&self, name: &str) -> Vec<&Directory> {
+    fn that_may_have(&self, roster: &Roster, name: &str) -> Vec<&Directory> {
         let owned = self.directories.iter().any(|directory| directory.check.owns(name));
-        self.counting().filter(|directory| !owned || directory.check.owns(name)).collect()
+        let counting = self.counting(roster).into_iter();
+        counting.filter(|directory| !owned || directory.check.owns(name)).collect()
     }
 
     /// Whether an e-mail address of somebody of this source is a name to sign in with.
-    pub(crate) fn takes_address(&self, source: &str, address: &str) -> bool {
-        let mut all = self.that_may_have(address).into_iter();
+    pub(crate) fn takes_address(&self, roster: &Roster, source: &str, address: &str) -> bool {
+        let mut all = self.that_may_have(roster, address).into_iter();
         all.any(|directory| directory.check.source().as_str() == source && directory.check.takes_addresses())
     }
 
