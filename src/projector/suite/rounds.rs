@@ -144,8 +144,12 @@ impl Round {
         }
         // For some later restart.
         if self.draw(&any::<bool>()) {
-            snapshot.map(|bytes| fs::write(earlier(snapshot::FILE), bytes).unwrap());
-            view.map(|bytes| fs::write(earlier("read.db"), bytes).unwrap());
+            if let Some(bytes) = snapshot {
+                fs::write(earlier(snapshot::FILE), bytes).unwrap();
+            }
+            if let Some(bytes) = view {
+                fs::write(earlier("read.db"), bytes).unwrap();
+            }
         }
         self.start().await;
     }
