@@ -124,6 +124,10 @@ impl PasswordCheck for Shared {
         self.0.owned.lock().unwrap().is_some_and(|domain| name.ends_with(domain))
     }
 
+    fn takes_addresses(&self) -> bool {
+        true
+    }
+
     async fn find(&self, account: Account<'_>) -> AccountFound {
         let name = match account {
             Account::Person(id) => id.as_str(),

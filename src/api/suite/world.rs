@@ -238,6 +238,14 @@ impl PasswordCheck for Shared {
         &self.0.source
     }
 
+    fn owns(&self, _: &str) -> bool {
+        false
+    }
+
+    fn takes_addresses(&self) -> bool {
+        true
+    }
+
     async fn find(&self, account: Account<'_>) -> AccountFound {
         match account {
             Account::Person(id) => AccountFound::One(FoundAccount { person: id.clone(), entry: id.to_string() }),

@@ -79,15 +79,10 @@ pub trait PasswordCheck: Send + Sync + 'static {
     fn source(&self) -> &SourceName;
 
     /// Whether a name like this is in this directory or nowhere, as the operator says of its domain.
-    fn owns(&self, name: &str) -> bool {
-        let _ = name;
-        false
-    }
+    fn owns(&self, name: &str) -> bool;
 
     /// Whether people may type their e-mail address in place of their name.
-    fn takes_addresses(&self) -> bool {
-        true
-    }
+    fn takes_addresses(&self) -> bool;
 
     /// Looks for an account. It takes as long for nobody as for somebody.
     async fn find(&self, account: Account<'_>) -> AccountFound;

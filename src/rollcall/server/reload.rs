@@ -124,6 +124,14 @@ impl PasswordCheck for LivePasswords {
         &self.source
     }
 
+    fn owns(&self, name: &str) -> bool {
+        self.check.now().owns(name)
+    }
+
+    fn takes_addresses(&self) -> bool {
+        self.check.now().takes_addresses()
+    }
+
     async fn find(&self, account: Account<'_>) -> AccountFound {
         self.check.now().find(account).await
     }

@@ -181,3 +181,29 @@ fn two_companies_become_one_and_the_first_directory_ends_without_anybody_being_s
     assert_eq!(signed_in(&server, "zoe", &secret), None);
     has_cause(&server, "zoe.fab", "former_name");
 }
+
+#[test]
+fn an_address_of_a_domain_is_asked_of_the_directory_that_has_the_domain_and_of_no_other() {
+    let first = trunk() + &person("bob", "people", "n-bob");
+    let rob = person("rob", "people", "f-rob").replace("rob@", "bob@");
+    let second = trunk() + &rob + &person("eve", "people", "f-eve");
+    let (Some(northwind), Some(fabrikam)) =
+        (Slapd::start(Kind::default(), &first), Slapd::start(Kind::default(), &second))
+    else {
+        return;
+    };
+    let both = |more: &str| source("northwind", &northwind, more) + &source("fabrikam", &fabrikam, "");
+    let mut server = Server::prepared(&both("sign_in_domains = [\"ex.test\"]\n"));
+    server.dir.write("ldap.secret", "sync\n");
+    server.go();
+    are_read(&server, "northwind", 1);
+    are_read(&server, "fabrikam", 2);
+    assert_eq!(signed_in(&server, "bob@ex.test", "n-bob").as_deref(), Some("bob"));
+    assert_eq!(signed_in(&server, "bob@ex.test", "f-rob"), None);
+    assert_eq!(signed_in(&server, "eve@ex.test", "f-eve"), None, "the other directory is not asked");
+    assert_eq!(signed_in(&server, "eve", "f-eve").as_deref(), Some("eve"));
+    // Where the domain is nobody's, both are asked: what two have signs in neither.
+    begin_anew(&mut server, &both(""));
+    assert_eq!(signed_in(&server, "eve@ex.test", "f-eve").as_deref(), Some("eve"));
+    assert_eq!(signed_in(&server, "bob@ex.test", "n-bob"), None);
+}
