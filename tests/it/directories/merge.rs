@@ -196,8 +196,8 @@ fn an_address_of_a_domain_is_asked_of_the_directory_that_has_the_domain_and_of_n
     let mut server = Server::prepared(&both("sign_in_domains = [\"ex.test\"]\n"));
     server.dir.write("ldap.secret", "sync\n");
     server.go();
-    are_read(&server, "northwind", 1);
-    are_read(&server, "fabrikam", 2);
+    are_read(&server, "northwind", 2);
+    are_read(&server, "fabrikam", 3);
     assert_eq!(signed_in(&server, "bob@ex.test", "n-bob").as_deref(), Some("bob"));
     assert_eq!(signed_in(&server, "bob@ex.test", "f-rob"), None);
     assert_eq!(signed_in(&server, "eve@ex.test", "f-eve"), None, "the other directory is not asked");
