@@ -222,7 +222,7 @@ impl Passwords {
             return answer;
         }
         // No directory is shown a password of somebody whom it does not know.
-        let Some(decoy) = decoy(login.password.expose_secret().len()) else { return Checked::Open(Heard::None) };
+        let Some(decoy) = decoy(login.password.expose_secret()) else { return Checked::Open(Heard::None) };
         let passwords = (login.password, &decoy);
         // What came in between makes the answer an old one.
         let (checked, version) = match login.user {
@@ -492,9 +492,13 @@ async fn first_good(all: impl Iterator<Item = impl Future<Output = PasswordAnswe
     })
 }
 
-/// Random text as long as a password.
-fn decoy(length: usize) -> Option<SecretString> {
-    let mut bytes = vec![0; length];
+/// Random text as long as a password, and another one.
+fn decoy(password: &str) -> Option<SecretString> {
+    let mut bytes = vec![0; password.len()];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| char::from(b'a' + byte % 26)).collect::<String>().into())
+    bytes.iter_mut().for_each(|byte| *byte = b'a' + *byte % 26);
+    if bytes == password.as_bytes() {
+        bytes.iter_mut().take(1).for_each(|byte| *byte = if *byte == b'a' { b'b' } else { b'a' });
+    }
+    Some(bytes.into_iter().map(char::from).collect::<String>().into())
 }
