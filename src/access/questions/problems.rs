@@ -214,13 +214,16 @@ impl Roster {
         // Asked first without any text: nearly every row is well.
         Some(match table {
             Table::Accounts => {
-                let row = facts.accounts.get(ix).filter(|row| row.register.stands() && !account_stands(row.parent))?;
+                let row = facts.accounts.get(ix).filter(|row| row.register.stands())?;
+                if facts.parents(ix).all(account_stands) {
+                    return None;
+                }
                 let subject = format!("account/{}", facts.accounts.id(ix));
                 Referring {
                     space: facts.accounts.names.space(ix),
                     subject,
                     register: row.register,
-                    names: some(row.parent, &account),
+                    names: facts.parents(ix).map(account).collect(),
                 }
             }
             Table::Persons => {
@@ -506,17 +509,18 @@ impl Roster {
         let facts = &self.facts;
         let row = facts.accounts.get(ix)?;
         let cycle = row.cycle.filter(|cycle| cycle.closed)?;
-        let (id, parent, by) = (facts.accounts.id(ix), facts.accounts.id(row.parent), facts.accounts.id(cycle.by));
+        let (id, by) = (facts.accounts.id(ix), facts.accounts.id(cycle.by));
+        let parents: Vec<&str> = facts.parents(ix).map(|parent| facts.accounts.id(parent)).collect();
         let space = facts.accounts.names.space(ix);
         let said_by = self.cause(space, format!("account/{id}"), &row.register);
         Some(Flaw {
             said_by,
-            said: format!("account {id} is below account {parent}"),
+            said: format!("account {id} is below account {}", parents.join(" and account ")),
             why: format!(
                 "account {by} closed a cycle of parents (event {}); accounts in it are nobody's sub-accounts",
                 cycle.at
             ),
-            remedy: format!("have source {} state another parent for one of them", self.source_text(space)),
+            remedy: format!("have source {} state other parents for one of them", self.source_text(space)),
         })
     }
 

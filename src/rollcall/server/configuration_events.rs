@@ -49,7 +49,11 @@ pub fn configuration_of(
         }
         sources.insert(
             name.clone(),
-            SourceSettings { order: configured.order(), authoritative: configured.authoritative() },
+            SourceSettings {
+                order: configured.order(),
+                authoritative: configured.authoritative(),
+                package_end: configured.package_end(),
+            },
         );
     }
     Ok(Configuration { profile: profile.clone(), settings: access.settings(sources) })
