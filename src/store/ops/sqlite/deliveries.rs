@@ -12,7 +12,7 @@ use rollcall_ingest::{
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    columns::{damaged, time},
+    columns::{damaged, json, time},
     sql,
     store::SqliteOps,
     writes::{Rows, Write, notification},
@@ -33,28 +33,16 @@ impl DeliveryRecords for SqliteOps {
         // `~` sorts behind every id.
         let before = before.map_or("~", DeliveryId::as_str);
         let source = filter.source.as_ref().map(SourceName::as_str);
-        let verdicts: Vec<Option<&str>> = match &filter.verdicts[..] {
-            [] => vec![None],
-            some => some.iter().map(|verdict| Some(verdict.as_str())).collect(),
-        };
-        // Each verdict by its own index: the newest of all of them are among the newest of each.
-        let mut found: Vec<DeliverySummary> = Vec::new();
-        for verdict in verdicts {
-            let query = match (source, verdict) {
-                (None, None) => sqlx::query(sql::LIST_ALL).bind(before).bind(limit),
-                (Some(source), None) => sqlx::query(sql::LIST_SOURCE).bind(before).bind(limit).bind(source),
-                (None, Some(verdict)) => sqlx::query(sql::LIST_VERDICT).bind(before).bind(limit).bind(verdict),
-                (Some(source), Some(verdict)) => {
-                    sqlx::query(sql::LIST_SOURCE_VERDICT).bind(before).bind(limit).bind(source).bind(verdict)
-                }
-            };
-            for row in query.fetch_all(&self.readers).await? {
-                found.push(summary(&row)?);
+        let verdicts = (!filter.verdicts.is_empty()).then(|| json(&filter.verdicts)).transpose()?;
+        let query = match (source, verdicts) {
+            (None, None) => sqlx::query(sql::LIST_ALL).bind(before).bind(limit),
+            (Some(source), None) => sqlx::query(sql::LIST_SOURCE).bind(before).bind(limit).bind(source),
+            (None, Some(verdicts)) => sqlx::query(sql::LIST_VERDICTS).bind(before).bind(limit).bind(verdicts),
+            (Some(source), Some(verdicts)) => {
+                sqlx::query(sql::LIST_SOURCE_VERDICTS).bind(before).bind(limit).bind(source).bind(verdicts)
             }
-        }
-        found.sort_unstable_by(|a, b| b.id.cmp(&a.id));
-        found.truncate(limit as usize);
-        Ok(found)
+        };
+        query.fetch_all(&self.readers).await?.iter().map(summary).collect()
     }
 
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryDetail>, OpsError> {

@@ -84,8 +84,8 @@ async fn every_statement_can_be_prepared() {
         sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::INSERT_DELIVERIES,
         sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
         sql::NOTE_REPLAY, sql::DROP_PARTS, sql::REOPEN_DELIVERY, sql::FIND_DELIVERY, sql::PARTS_OF, sql::REPLAYS_OF,
-        sql::SAME_NOTIFICATION, sql::NOTIFICATION_REUSED, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICT, sql::LIST_SOURCE_VERDICT,
-        sql::PERSONAL, sql::SHARED_ADDRESSES, sql::FORGET_PERSON, sql::EMAIL_OF, sql::TOLD_OF, sql::TOLD_SINCE, sql::ERASE_DELIVERIES, sql::ERASE_PARTS, sql::INSERT_DECISIONS,
+        sql::SAME_NOTIFICATION, sql::NOTIFICATION_REUSED, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
+        sql::PERSONAL, sql::SHARED_ADDRESSES, sql::FORGET_PERSON, sql::ERASE_DELIVERIES, sql::ERASE_PARTS, sql::INSERT_DECISIONS,
         sql::INSERT_DECISION_IMAGES, sql::COUNT_DECISIONS, sql::DECISIONS, sql::DECISIONS_OF_USER,
         sql::DECISIONS_OF_PROJECT, sql::FIND_DECISION, sql::DECISION_COUNTS, sql::CLAIM_ANSWER, sql::FIND_ANSWER,
         sql::EXPIRE_ANSWER, sql::STORE_ANSWER, sql::DROP_ANSWER, sql::DROP_RUNNING_ANSWERS, sql::PRUNE_DELIVERIES,
@@ -116,12 +116,7 @@ async fn the_hot_statements_find_their_rows_by_index() {
         sql::PENDING,
         sql::LIST_ALL,
         sql::LIST_SOURCE,
-        sql::LIST_VERDICT,
-        sql::LIST_SOURCE_VERDICT,
-        sql::TOLD_OF,
-        sql::TOLD_SINCE,
-        sql::ERASE_DELIVERIES,
-        sql::ERASE_PARTS,
+        sql::LIST_VERDICTS,
         sql::DECISIONS_OF_USER,
         sql::DECISIONS_OF_PROJECT,
         sql::PRUNE_DELIVERIES,
@@ -134,12 +129,9 @@ async fn the_hot_statements_find_their_rows_by_index() {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         let rows = sqlx::query(explain).fetch_all(&mut db).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
-        let is_list = statement.contains("ORDER BY id DESC LIMIT $2") && statement.contains("FROM delivery");
         let scans = |step: &String| {
             let wholly = ["decision", "decision_image"].iter().any(|table| *step == format!("SCAN {table}"));
-            // Whoever sorts has read all of it first.
-            (is_list && step.starts_with("USE TEMP B-TREE"))
-                || wholly
+            wholly
                 || ["delivery", "part", "said", "open"].iter().any(|table| step.starts_with(&format!("SCAN {table}")))
         };
         assert!(!plan.iter().any(scans), "{statement}\n{plan:#?}");
@@ -374,13 +366,6 @@ fn holds(dir: &Path, text: &str) -> bool {
 /// security.md 2.10: erased is gone from every file, and from nobody else.
 #[tokio::test]
 async fn what_is_erased_stands_in_no_file_any_more() {
-    // Right after it arrived, and when it is gone through before anything is written.
-    for later in [99, 100_000] {
-        erased_at(at(later)).await;
-    }
-}
-
-async fn erased_at(now: DateTime<Utc>) {
     let dir = Dir::new();
     let ops = dir.ops().await;
     let email = "ada@globex.example";
@@ -400,11 +385,11 @@ async fn erased_at(now: DateTime<Utc>) {
     ops.store(delivery(5, &bobs), about("ada-2", recorded()), bob, Durability::Synced).await.unwrap();
     assert!(holds(&dir, email));
 
-    assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), now).await.unwrap(), 4);
+    assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(99)).await.unwrap(), 4);
     assert!(!holds(&dir, email));
     for n in 1..=4 {
         let shown = ops.delivery(&id(n)).await.unwrap().unwrap();
-        assert_eq!((shown.body, shown.summary.erased_at), (None, Some(now)));
+        assert_eq!((shown.body, shown.summary.erased_at), (None, Some(at(99))));
         // So a replay says that it is gone instead of reading nothing as a body.
         let kept = ops.find(&id(n)).await.unwrap().unwrap();
         assert!(kept.delivery.body.len() as u64 != kept.bytes);
@@ -413,7 +398,7 @@ async fn erased_at(now: DateTime<Utc>) {
     let left = ops.personal_data(&[people("ada"), people("ada-2")]).await.unwrap();
     assert_eq!((left.len(), left[0].email.as_deref()), (1, Some("bob@globex.example")));
     assert!(ops.delivery(&id(5)).await.unwrap().unwrap().body.is_some());
-    assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), now).await.unwrap(), 0);
+    assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(100)).await.unwrap(), 0);
 }
 
 #[tokio::test]

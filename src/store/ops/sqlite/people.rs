@@ -11,7 +11,7 @@ use super::{
     columns::json,
     sql,
     store::SqliteOps,
-    writes::{Erasure, Reply, Write},
+    writes::{Reply, Write},
 };
 use crate::ops::{OpsError, PersonRecords, PersonalRow};
 
@@ -53,8 +53,8 @@ impl PersonRecords for SqliteOps {
     }
 
     async fn erase(&self, source: &SourceName, person: &Id, now: DateTime<Utc>) -> Result<u64, OpsError> {
-        let erasure = Erasure::find(&self.readers, source.to_string(), person.to_string(), now).await?;
-        match self.writer.write(Write::Erase(erasure), Durability::Synced).await? {
+        let write = Write::Erase { source: source.to_string(), person: person.to_string(), at: now.timestamp_micros() };
+        match self.writer.write(write, Durability::Synced).await? {
             Reply::NotErased(error) => Err(error),
             reply => Ok(reply.count()),
         }

@@ -148,8 +148,8 @@ macro_rules! list {
 }
 pub(super) const LIST_ALL: &str = list!("true");
 pub(super) const LIST_SOURCE: &str = list!("source = $3");
-pub(super) const LIST_VERDICT: &str = list!("verdict = $3");
-pub(super) const LIST_SOURCE_VERDICT: &str = list!("source = $3 AND verdict = $4");
+pub(super) const LIST_VERDICTS: &str = list!("verdict IN (SELECT value FROM json_each($3))");
+pub(super) const LIST_SOURCE_VERDICTS: &str = list!("source = $3 AND verdict IN (SELECT value FROM json_each($4))");
 
 pub(super) const PERSONAL: &str = "
 SELECT personal.source, personal.person, email, name FROM json_each($1) JOIN personal
@@ -162,27 +162,14 @@ WITH shared AS (
 SELECT personal.source, personal.person, email, name FROM personal JOIN shared ON lower(email) = address
 ORDER BY first, personal.source || '/' || personal.person";
 pub(super) const FORGET_PERSON: &str = "DELETE FROM personal WHERE source = $1 AND person = $2 RETURNING email";
-/// Whether a delivery has a part of subject $3, or in its body $4 or $5 (null for none).
-macro_rules! tells_of_person {
-    () => {
-        "coalesce(EXISTS (SELECT 1 FROM part WHERE part.delivery = delivery.id AND part.subject = $3)
-                  OR instr(body, CAST($4 AS BLOB)) > 0 OR instr(body, CAST($5 AS BLOB)) > 0, false)"
-    };
-}
-pub(super) const EMAIL_OF: &str = "SELECT email FROM personal WHERE source = $1 AND person = $2";
-/// The next $6 of a source behind $2 and before $7, and whether each tells of somebody.
-pub(super) const TOLD_OF: &str = concat!(
-    "SELECT id, ",
-    tells_of_person!(),
-    " AS told FROM delivery WHERE source = $1 AND id > $2 AND id < $7 AND body IS NOT NULL ORDER BY id LIMIT $6"
-);
-/// The newest of a source, from $2 on, that tell of somebody.
-pub(super) const TOLD_SINCE: &str =
-    concat!("SELECT id FROM delivery WHERE source = $1 AND id >= $2 AND body IS NOT NULL AND ", tells_of_person!());
-/// Those of $1 that are not erased yet, at $2.
+/// $3 is the subject, $4 and $5 are texts that a body may hold (null for none).
 pub(super) const ERASE_DELIVERIES: &str = "
 UPDATE delivery SET body = NULL, headers = '[]', erased_at = $2
-WHERE id IN (SELECT value FROM json_each($1)) AND body IS NOT NULL RETURNING id";
+WHERE source = $1 AND body IS NOT NULL AND (
+  id IN (SELECT delivery FROM part WHERE subject = $3)
+  OR instr(body, CAST($4 AS BLOB)) > 0
+  OR instr(body, CAST($5 AS BLOB)) > 0)
+RETURNING id";
 pub(super) const ERASE_PARTS: &str = "
 UPDATE part SET detail = 'erased' WHERE problem IS NOT NULL AND delivery IN (SELECT value FROM json_each($1))";
 

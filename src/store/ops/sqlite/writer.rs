@@ -155,7 +155,7 @@ impl Writer {
         }
         let checkpointer = Arc::clone(&self.checkpointer);
         let _turn = checkpointer.turn().await;
-        let erased = writes.iter().any(|write| matches!(write, Write::Erase(_)));
+        let erased = writes.iter().any(|write| matches!(write, Write::Erase { .. }));
         let mut outcome = self.transaction(writes, durability).await;
         // What was erased still stands in the write-ahead log until that is emptied. Where somebody reads it is not, and
         // whoever erases is told, and nobody else.

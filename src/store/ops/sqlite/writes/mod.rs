@@ -15,7 +15,6 @@ use super::sql;
 use crate::ops::{Claim, Dismissal, OpsError};
 
 pub(crate) use decisions::DecisionRows;
-pub(crate) use people::Erasure;
 pub(crate) use prune::PruneStep;
 pub(crate) use refused::RefusedRows;
 use rows::Batch;
@@ -53,7 +52,11 @@ pub(crate) enum Write {
     Abandon {
         key: String,
     },
-    Erase(Erasure),
+    Erase {
+        source: String,
+        person: String,
+        at: i64,
+    },
     Source(SourceWrite),
     /// Decisions.
     Decisions(DecisionRows),
@@ -137,7 +140,7 @@ async fn apply_alone(connection: &mut SqliteConnection, write: Write) -> Result<
             let dismiss = sqlx::query(sql::DISMISS_DELIVERY).bind(delivery).bind(at.timestamp_micros());
             Ok(Reply::Count(dismiss.bind(by).bind(because).execute(connection).await?.rows_affected()))
         }
-        Write::Erase(erasure) => erasure.write(connection).await.map(Reply::Erased),
+        Write::Erase { source, person, at } => people::erase(connection, &source, &person, at).await.map(Reply::Erased),
         Write::Source(write) => sources::write(connection, write).await.map(|()| Reply::Done),
         Write::Decisions(rows) => rows.write(connection).await.map(Reply::Count),
         Write::Refused(rows) => rows.write(connection).await.map(Reply::Count),

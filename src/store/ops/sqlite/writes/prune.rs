@@ -38,7 +38,7 @@ impl PruneStep {
 }
 
 /// The smallest id of that time: ids begin with their milliseconds.
-pub(super) fn smallest_id_at(prefix: &str, at: DateTime<Utc>) -> String {
+fn smallest_id_at(prefix: &str, at: DateTime<Utc>) -> String {
     format!("{prefix}_{:012x}", at.timestamp_millis().max(0))
 }
 
