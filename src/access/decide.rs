@@ -2,7 +2,6 @@
 //! unless roles were given by hand. Says yes or no; why is `explain`.
 
 use chrono::{DateTime, Utc};
-use rollcall_events::PackageEnd;
 
 use crate::{
     profile::{ActionSet, HeldRole, PseudoPrincipal, RoleIx},
@@ -252,28 +251,21 @@ impl Roster {
         package: &Package,
         now: i64,
     ) -> Option<i64> {
-        let end = self.package_end(package_ix, package);
-        if now < package.from || (end == PackageEnd::Access && now >= package.until) {
+        if !(package.from <= now && now < package.until) {
             return None;
         }
-        let eula = self.facts.required_eula(package_ix);
         let mut best: Option<i64> = None;
         for person_ix in self.persons_of(user) {
             let Some(person) = self.facts.persons.get(*person_ix) else { continue };
-            let has_accepted = eula.is_none_or(|eula| self.facts.accepted(package_ix, *person_ix, eula));
-            if !(self.facts.is_live(*person_ix) && self.is_within(reach, *person_ix) && has_accepted) {
+            if !(self.facts.is_live(*person_ix) && self.is_within(reach, *person_ix)) {
                 continue;
             }
-            let mut take = |starts: i64, ends: i64| match end {
-                PackageEnd::Access => best = best.max(Some(ends.min(package.until))),
-                PackageEnd::Overlap if starts < package.until => best = best.max(Some(ends)),
-                PackageEnd::Overlap => {}
-            };
+            let mut take = |until: i64| best = best.max(Some(until.min(package.until)));
             for product in self.index.delivered_products(&self.facts, package_ix) {
                 let mut buyer = |account: u32| {
                     for line in self.index.purchases.of((account, product)) {
-                        if let Some((starts, ends)) = self.line_window(line, account, product, now) {
-                            take(starts, ends);
+                        if let Some(until) = self.line_until(line, account, product, now) {
+                            take(until);
                         }
                     }
                 };
@@ -301,7 +293,7 @@ impl Roster {
                         && line.starts <= now
                         && now < line.ends;
                     if runs && self.delivers(package_ix, line.product) {
-                        take(line.starts, line.ends);
+                        take(line.ends);
                     }
                 }
             }
@@ -322,18 +314,8 @@ impl Roster {
         })
     }
 
-    /// What the end of this package ends. Without an end there is nothing to look up.
-    pub(crate) fn package_end(&self, ix: u32, package: &Package) -> PackageEnd {
-        if package.until == i64::MAX {
-            return PackageEnd::Access;
-        }
-        let source = self.source_text(self.facts.packages.names.space(ix));
-        let said = self.settings.sources.iter().find(|(name, _)| name.as_str() == source);
-        said.map(|(_, said)| said.package_end).unwrap_or_default()
-    }
-
-    /// From when until when a line runs that the account bought for all its people; absent = it does not run now.
-    fn line_window(&self, line: u32, account: u32, product: u32, now: i64) -> Option<(i64, i64)> {
+    /// When a line that the account bought for all its people ends; absent = it does not run now.
+    fn line_until(&self, line: u32, account: u32, product: u32, now: i64) -> Option<i64> {
         let line = self.facts.lines.get(line)?;
         let buyer = self.facts.entitlements.get(line.entitlement)?;
         let runs = line.register.stands()
@@ -343,7 +325,7 @@ impl Roster {
             && buyer.account == account
             && !buyer.narrowed
             && self.entitlement_grants(line.entitlement);
-        runs.then_some((line.starts, line.ends))
+        runs.then_some(line.ends)
     }
 
     /// Everything that a caller may do on a scope now, in actions of the profile.

@@ -5,17 +5,14 @@ use std::ops::Bound;
 use rollcall_events::LogId;
 
 use crate::{
-    decide::decide,
     effort::{Effort, GivenUp},
     past::slice::{Basis, PastQuestion, ScopeName},
     persistent::work,
-    profile::Verb,
     questions::{
-        explain::explain,
         members::{MembersPage, candidates_by_name, next_members},
         report::who_may,
     },
-    roster::{Roster, handles::Principal},
+    roster::Roster,
     suite::histories::{History, noon},
 };
 
@@ -153,7 +150,7 @@ fn whose_a_name_is_costs_the_same_however_many_of_another_source_ask_for_it() {
 fn a_question_is_given_up_at_its_bound_and_when_nobody_waits() {
     let roster = world(300);
     let project = roster.project_by_name("k").unwrap();
-    let pull = roster.profile().registry_action(Verb::Pull).unwrap();
+    let pull = roster.profile().registry_action(crate::profile::Verb::Pull).unwrap();
     let few = || Effort::of(50, &|| true);
     assert_eq!(who_may(&roster, project, pull, noon(), &few()).unwrap_err(), GivenUp::TooMuch(50));
     let subjects = roster.relevant_subjects(PastQuestion::Members("k"), Basis::Recorded, &few());
@@ -161,93 +158,4 @@ fn a_question_is_given_up_at_its_bound_and_when_nobody_waits() {
     let gone = Effort::of(u64::MAX, &|| false);
     assert_eq!(who_may(&roster, project, pull, noon(), &gone).unwrap_err(), GivenUp::Abandoned);
     assert_eq!(gone.spent(), 0);
-}
-
-/// Each of so many levels is below both accounts of the next one, and the last are the producer's: two ways double at each.
-fn ladder(levels: usize) -> History {
-    let mut history = History::settings(true);
-    let mut say = |kind: &str, data: String| history.say("flexnet", kind, Some(0), &data);
-    for level in 0..levels {
-        for side in ["l", "r"] {
-            let above = level + 1;
-            say(
-                "account.upserted",
-                format!(r#"{{"account":"{side}{level}","kind":"producer","parents":["l{above}","r{above}"]}}"#),
-            );
-        }
-    }
-    say("account.upserted", format!(r#"{{"account":"l{levels}","kind":"producer"}}"#));
-    say("account.upserted", format!(r#"{{"account":"r{levels}","kind":"producer"}}"#));
-    say("package.upserted", format!(r#"{{"package":"k","producer":"r{levels}","container_delivery":true}}"#));
-    say("person.upserted", r#"{"person":"p","account":"l0","active":true}"#.to_owned());
-    say("permission.granted", r#"{"person":"p","permission":"view_and_manage_download_packages"}"#.to_owned());
-    history
-}
-
-#[test]
-fn however_many_ways_lead_up_each_account_is_gone_to_once() {
-    let rows = |levels: usize| {
-        let mut roster = ladder(levels).fold();
-        let push = roster.profile().registry_action(Verb::Push).unwrap();
-        let (project, p) = (roster.project_by_name("k").unwrap(), Principal::User(roster.user_by_name("p").unwrap()));
-        let before = work::so_far();
-        assert!(decide(&roster, p, push, project, noon()).is_allowed());
-        assert!(explain(&roster, p, push, project, noon()).allowed);
-        let effort = Effort::unbounded();
-        roster.relevant_subjects(PastQuestion::User("p"), Basis::Recorded, &effort).unwrap();
-        // A cycle over all of them, and its end.
-        for (parents, cycle) in [(r#"["l0"]"#, 2 * levels), ("[]", 0)] {
-            let mut history = History::default();
-            let data = format!(r#"{{"account":"l{levels}","kind":"producer","parents":{parents}}}"#);
-            history.say("flexnet", "account.upserted", Some(if cycle > 0 { 1 } else { 2 }), &data);
-            history.fold_into(&mut roster);
-            assert_eq!(roster.accounts_in_cycles().len(), cycle);
-            assert_eq!(decide(&roster, p, push, project, noon()).is_allowed(), cycle == 0);
-        }
-        work::so_far() - before
-    };
-    let (few, many) = (rows(20), rows(40));
-    assert!(many < few * 3, "{few} rows for 20 levels, {many} for 40");
-}
-
-#[test]
-fn who_passed_on_what_many_have_is_decided_and_its_buyers_asked_about_as_quickly_as_of_few() {
-    let rows = |others: usize| {
-        let mut history = History::settings(false);
-        let mut say = |kind: &str, data: String| history.say("flexnet", kind, Some(0), &data);
-        for account in ["vendor", "westgate"] {
-            say("account.upserted", format!(r#"{{"account":"{account}","kind":"producer"}}"#));
-        }
-        say("product.upserted", r#"{"product":"d"}"#.to_owned());
-        let until = r#""effective_until":"2030-01-01T00:00:00Z""#;
-        say("package.upserted", format!(r#"{{"package":"k","producer":"vendor","container_delivery":true,{until}}}"#));
-        say("package.product.mapped", r#"{"package":"k","product":"d"}"#.to_owned());
-        say("person.upserted", r#"{"person":"wes","account":"westgate","active":true}"#.to_owned());
-        for n in 0..=others {
-            say("account.upserted", format!(r#"{{"account":"a{n}","kind":"customer"}}"#));
-            say("person.upserted", format!(r#"{{"person":"p{n}","account":"a{n}","active":true}}"#));
-            let by = r#"[{"account":"westgate","tier":"distributor"}]"#;
-            say(
-                "entitlement.upserted",
-                format!(r#"{{"entitlement":"e{n}","account":"a{n}","passed_on_by":{by},"state":"active"}}"#),
-            );
-            say(
-                "entitlement.line.upserted",
-                format!(r#"{{"line":"l{n}","entitlement":"e{n}","product":"d","starts":null,"ends":null}}"#),
-            );
-        }
-        let roster = history.fold();
-        let pull = roster.profile().registry_action(Verb::Pull).unwrap();
-        let project = roster.project_by_name("k").unwrap();
-        let user = |name: &str| Principal::User(roster.user_by_name(name).unwrap());
-        let (wes, ada) = (user("wes"), user("p0"));
-        let before = work::so_far();
-        assert!(!decide(&roster, wes, pull, project, noon()).is_allowed());
-        assert!(decide(&roster, ada, pull, project, noon()).is_allowed());
-        let decided = work::so_far() - before;
-        assert!(!explain(&roster, wes, pull, project, noon()).near_misses.is_empty());
-        let about = PastQuestion::Access { user: Some("flexnet/p0"), scope: ScopeName::Project("k") };
-        (decided, rows_for(&roster, about))
-    };
-    assert_eq!(rows(3), rows(300));
 }

@@ -17,7 +17,7 @@ pub mod time;
 mod version;
 pub mod visible;
 
-pub use body::settings::{Order, PackageEnd, Settings, SourceSettings};
+pub use body::settings::{Order, Settings, SourceSettings};
 pub use body::{Body, Command, Emitter, Newer};
 pub use clock::Clock;
 pub use digest::{Digest, Sha256Hex};

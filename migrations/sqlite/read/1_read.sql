@@ -93,16 +93,9 @@ WHERE earlier.to_position IS NOT NULL AND earlier.name <> project.name;
 -- The facts that stand now, by noun.
 
 CREATE VIEW account AS
-SELECT source, subject, data ->> 'account' AS account, data ->> 'kind' AS kind, data ->> 'name' AS name,
-    -- A list, of which an element may be null: one is stated as `parent`, several as `parents`.
-    iif(data -> 'parents' IS NULL, json_array(data ->> 'parent'), json_insert(data -> 'parents', '$[#]', data ->> 'parent'))
-        AS parents, from_position AS since
+SELECT source, subject, data ->> 'account' AS account, data ->> 'kind' AS kind, data ->> 'parent' AS parent,
+    data ->> 'name' AS name, from_position AS since
 FROM fact WHERE noun = 'account' AND to_position IS NULL;
-
-CREATE VIEW account_parent AS
-SELECT account.source, account.account, up.value AS parent
-FROM account, json_each(account.parents) AS up
-WHERE up.value IS NOT NULL;
 
 CREATE VIEW person AS
 SELECT source, subject, data ->> 'person' AS person, data ->> 'username' AS username, data ->> 'account' AS account,
@@ -126,26 +119,10 @@ CREATE VIEW package_product AS
 SELECT source, subject, data ->> 'package' AS package, data ->> 'product' AS product, from_position AS since
 FROM fact WHERE noun = 'package_product' AND to_position IS NULL;
 
-CREATE VIEW package_eula AS
-SELECT source, subject, data ->> 'package' AS package, data ->> 'eula' AS eula, from_position AS since
-FROM fact WHERE noun = 'package_eula' AND to_position IS NULL;
-
-CREATE VIEW eula_person AS
-SELECT source, subject, data ->> 'package' AS package, data ->> 'person' AS person, data ->> 'eula' AS eula,
-    from_position AS since
-FROM fact WHERE noun = 'eula_person' AND to_position IS NULL;
-
 CREATE VIEW entitlement AS
-SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'account' AS account, data ->> 'tier' AS tier,
-    data ->> 'state' AS state, from_position AS since
+SELECT source, subject, data ->> 'entitlement' AS entitlement, data ->> 'account' AS account, data ->> 'state' AS state,
+    from_position AS since
 FROM fact WHERE noun = 'entitlement' AND to_position IS NULL;
-
--- The accounts that passed an entitlement on, the first seller first; `account` of the entitlement has it now.
-CREATE VIEW entitlement_partner AS
-SELECT fact.source, fact.data ->> 'entitlement' AS entitlement, partner.key AS place,
-    partner.value ->> 'account' AS account, partner.value ->> 'tier' AS tier
-FROM fact, json_each(fact.data, '$.passed_on_by') AS partner
-WHERE fact.noun = 'entitlement' AND fact.to_position IS NULL;
 
 CREATE VIEW line AS
 SELECT source, subject, data ->> 'line' AS line, data ->> 'entitlement' AS entitlement, data ->> 'product' AS product,
@@ -266,21 +243,18 @@ FROM said;
 CREATE VIEW account_above AS
 WITH RECURSIVE
     reach (source, account, above) AS (
-        SELECT source, account, parent FROM account_parent
+        SELECT source, account, parent FROM account WHERE parent IS NOT NULL
         UNION
-        SELECT reach.source, reach.account, up.value
-        FROM reach
-        JOIN account ON account.source = reach.source AND account.subject = 'account/' || reach.above
-        JOIN json_each(account.parents) AS up
-        WHERE up.value IS NOT NULL
+        SELECT reach.source, reach.account, account.parent
+        FROM reach JOIN account ON account.source = reach.source AND account.subject = 'account/' || reach.above
+        WHERE account.parent IS NOT NULL
     ),
     cyclic (source, account) AS MATERIALIZED (SELECT source, account FROM reach WHERE above = account),
     edge (source, account, parent) AS MATERIALIZED (
-        SELECT source, account, parent FROM account_parent
+        SELECT source, account, parent FROM account WHERE parent IS NOT NULL
         EXCEPT
-        SELECT account.source, account.account, up.value FROM cyclic
+        SELECT account.source, account.account, account.parent FROM cyclic
         CROSS JOIN account
-        CROSS JOIN json_each(account.parents) AS up
         WHERE account.source = cyclic.source AND account.subject = 'account/' || cyclic.account
     ),
     up (source, account, above) AS (
@@ -311,12 +285,6 @@ JOIN person ON person.source = configured.key AND NOT person.active
 JOIN person_user ON person_user.source = person.source AND person_user.person = person.person
     AND person_user.to_position IS NULL
 WHERE settings.noun = 'settings' AND settings.to_position IS NULL AND configured.value ->> 'authoritative';
-
--- Sources whose archived packages stay open to lines that overlap them (`package_end`).
-CREATE VIEW overlap_source AS
-SELECT configured.key AS source
-FROM fact AS settings, json_each(settings.data, '$.sources') AS configured
-WHERE settings.noun = 'settings' AND settings.to_position IS NULL AND configured.value ->> 'package_end' = 'overlap';
 
 -- Every reason of every membership with its window (rules 1 to 5 of the design), one row a reason. The parts are
 -- materialised: each is small beside their join, and the planner orders what is left well.
@@ -359,15 +327,11 @@ WITH
     -- What a product of a package is, with the package's window.
     sold AS MATERIALIZED (
         SELECT delivered.source, delivered.package, delivered.project, delivered.starts, delivered.ends, mapped.product,
-            max(delivered.since, mapped.since, product.since) AS since,
-            delivered.source IN (SELECT source FROM overlap_source) AS overlap, asked.eula, asked.since AS asked_since
+            max(delivered.since, mapped.since, product.since) AS since
         FROM package_product AS mapped
         JOIN product ON product.source = mapped.source AND product.subject = 'product/' || mapped.product
         JOIN delivered ON delivered.source = mapped.source AND delivered.package = mapped.package
-        LEFT JOIN package_eula AS asked
-            ON asked.source = delivered.source AND asked.subject = 'package_eula/' || delivered.package
     ),
-    accepted AS MATERIALIZED (SELECT source, package, person, eula, since FROM eula_person),
     bought AS MATERIALIZED (
         SELECT entitlement.source, entitlement.entitlement, entitlement.account, line.line, line.product,
             line.starts, line.ends, max(entitlement.since, line.since) AS since,
@@ -515,15 +479,12 @@ SELECT
     reached.person, reached.person_account, sold.package, reached.entitlement, reached.line, reached.product,
     nullif(max(coalesce(reached.starts, -9223372036854775808), coalesce(sold.starts, -9223372036854775808)),
         -9223372036854775808),
-    nullif(min(coalesce(reached.ends, 9223372036854775807),
-        iif(sold.overlap, 9223372036854775807, coalesce(sold.ends, 9223372036854775807))), 9223372036854775807),
-    max(reached.person_since, reached.since, sold.since, coalesce(max(sold.asked_since, accepted.since), 0))
+    nullif(min(coalesce(reached.ends, 9223372036854775807), coalesce(sold.ends, 9223372036854775807)),
+        9223372036854775807),
+    max(reached.person_since, reached.since, sold.since)
 FROM reached
 JOIN sold ON sold.source = reached.source AND sold.product = reached.product
-LEFT JOIN accepted ON accepted.source = sold.source AND accepted.package = sold.package
-    AND accepted.person = reached.person AND accepted.eula = sold.eula
-WHERE (sold.eula IS NULL OR accepted.eula IS NOT NULL) AND (SELECT customer FROM rule_role) IS NOT NULL
-    AND (NOT sold.overlap OR coalesce(reached.starts < sold.ends, TRUE))
+WHERE (SELECT customer FROM rule_role) IS NOT NULL
 UNION ALL
 SELECT
     given.user_id, given.user_name, scoped.project, given.role, given.rule, given.subject, given.source, given.person,

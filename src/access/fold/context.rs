@@ -54,7 +54,7 @@ impl FoldContext<'_> {
     /// Settles a register and says what that means.
     pub(crate) fn update(&mut self, register: &mut Register, rank: Rank, noun: &'static str) -> Effect {
         let stood = register.stands();
-        let effect = self.settle(register, rank);
+        let effect = effect_of(register.update(self.claim, rank));
         if effect == Effect::Applied {
             match (rank, stood) {
                 (Rank::Removed, true) => self.fact_ended(),
@@ -63,11 +63,6 @@ impl FoldContext<'_> {
             }
         }
         effect
-    }
-
-    /// Settles a register and says nothing of it.
-    pub(super) fn settle(&self, register: &mut Register, rank: Rank) -> Effect {
-        effect_of(register.update(self.claim, rank))
     }
 
     /// As [`Self::update`] of a fact that follows from this command beside its own subject.

@@ -9,7 +9,7 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{Field, PassedOn, State, micros, push_pair},
+        facts::{Field, State, micros, push_pair},
         register::Rank,
     },
 };
@@ -50,14 +50,6 @@ impl Roster {
     pub(super) fn upsert_entitlement(&mut self, cx: &mut FoldContext<'_>, data: &body::Entitlement) -> Effect {
         let ix = self.facts.entitlements.intern(cx.space, data.entitlement.as_str());
         let account = self.facts.accounts.intern(cx.space, data.account.as_str());
-        let passed_on: Vec<PassedOn> = data
-            .passed_on_by
-            .iter()
-            .map(|partner| {
-                let account = self.facts.accounts.intern(cx.space, partner.account.as_str());
-                PassedOn { account, tier: partner.tier.clone() }
-            })
-            .collect();
         let state = match data.state {
             EntitlementState::Draft => State::Draft,
             EntitlementState::Active => State::Active,
@@ -72,12 +64,7 @@ impl Roster {
         if effect == Effect::Applied {
             row.state = state;
             self.set_reference(Field::EntitlementAccount, ix, account);
-            self.set_passed_on(ix, passed_on);
             self.fast_path.update_entitlement(&self.facts, &self.index, ix);
-        } else {
-            for partner in passed_on {
-                self.note_mention(&effect, Field::EntitlementAccount, ix, partner.account);
-            }
         }
         self.note_mention(&effect, Field::EntitlementAccount, ix, account);
         effect

@@ -6,7 +6,6 @@ mod accounts;
 mod bindings;
 pub(crate) mod change;
 pub(crate) mod context;
-mod eulas;
 mod folders;
 mod groups;
 mod licensing;
@@ -146,10 +145,6 @@ impl Roster {
             }
             Body::PackageProductMapped(data) => self.set_mapping(cx, &data, Rank::Full),
             Body::PackageProductUnmapped(data) => self.set_mapping(cx, &data, Rank::Removed),
-            Body::PackageEulaRequired(data) => self.set_eula(cx, &data.package, Some(&data.eula)),
-            Body::PackageEulaWaived(data) => self.set_eula(cx, &data.package, None),
-            Body::PackageEulaAccepted(data) => self.set_acceptance(cx, (&data.package, &data.person), Some(&data.eula)),
-            Body::PackageEulaWithdrawn(data) => self.set_acceptance(cx, (&data.package, &data.person), None),
             Body::EntitlementUpserted(data) => self.upsert_entitlement(cx, &data),
             Body::EntitlementRemoved(data) => {
                 let ix = self.facts.entitlements.intern(cx.space, data.entitlement.as_str());

@@ -10,7 +10,7 @@ use crate::{
     },
     roster::{
         Roster,
-        facts::{Cycle, Holder, NONE},
+        facts::{Cycle, Holder},
         register::Register,
     },
 };
@@ -84,25 +84,6 @@ impl Roster {
             let subject =
                 pair_subject("permission", facts.persons.names.text(person), "view_and_manage_download_packages");
             facts.permissions.update(person, |register| ended(register, subject));
-        }
-        let asking = facts.eulas.keys().copied().filter(|package| facts.packages.names.space(*package) == space);
-        for package in asking.collect::<Vec<_>>() {
-            let subject = format!("package_eula/{}", facts.packages.names.text(package));
-            facts.eulas.update(package, |said| {
-                if said.eula == NONE {
-                    // Said to ask for none: there is no fact that ends.
-                    said.register.retire(position);
-                } else {
-                    ended(&mut said.register, subject);
-                }
-            });
-        }
-        let accepted = facts.acceptances.keys().copied();
-        let accepted = accepted.filter(|(package, _)| facts.packages.names.space(*package) == space);
-        for (package, person) in accepted.collect::<Vec<_>>() {
-            let (package_id, person_id) = (facts.packages.names.text(package), facts.persons.names.text(person));
-            let subject = pair_subject("eula_person", package_id, person_id);
-            facts.acceptances.update((package, person), |said| ended(&mut said.register, subject));
         }
         for ix in 0..facts.accounts.len() {
             if facts.accounts.get(ix).is_some_and(|row| row.in_cycle() && !row.register.stands())

@@ -21,7 +21,7 @@ impl SubjectCollector<'_> {
         let mut lines = BTreeSet::new();
         for account in &accounts {
             for product in &products {
-                lines.extend(roster.index.ever_bought(*account, *product));
+                lines.extend(roster.index.purchases.of((*account, *product)));
             }
         }
         let mut entitlements = self.assigned_entitlements(holders);

@@ -57,7 +57,6 @@ impl Roster {
                 collector.visit_everywhere(&holders)?;
             }
         }
-        collector.add_eulas()?;
         Ok(collector.subjects)
     }
 }
@@ -268,9 +267,9 @@ impl SubjectCollector<'_> {
             if !self.visited.accounts.insert(account) {
                 continue;
             }
+            let Some(row) = facts.accounts.get(account) else { continue };
             self.add(facts.accounts.names.space(account), format!("account/{}", facts.accounts.id(account)))?;
-            queue.extend(facts.parents_ever(account));
-            queue.extend(facts.mentions.get(&(Field::AccountParent, account)).into_iter().flatten());
+            queue.extend(facts.ever_named(Field::AccountParent, account, row.parent));
         }
         Ok(())
     }
@@ -350,23 +349,6 @@ impl SubjectCollector<'_> {
     pub(super) fn products_of(&self, package: u32) -> Vec<u32> {
         let mappings = self.roster.index.package_mappings.of(package);
         mappings.iter().filter_map(|ix| self.roster.facts.mappings.get(*ix as usize)).map(|pair| pair.right).collect()
-    }
-
-    /// What the packages ask their customers' people for, and what of it those people accepted.
-    fn add_eulas(&mut self) -> Result<(), GivenUp> {
-        let facts = &self.roster.facts;
-        let asking: Vec<u32> =
-            self.visited.packages.iter().copied().filter(|package| facts.eulas.contains_key(package)).collect();
-        for package in asking {
-            let (space, id) = (facts.packages.names.space(package), facts.packages.id(package));
-            self.add(space, format!("package_eula/{id}"))?;
-            let persons = self.visited.persons.iter().copied();
-            let accepted = persons.filter(|person| facts.acceptances.contains_key(&(package, *person)));
-            for person in accepted.collect::<Vec<_>>() {
-                self.add(space, pair_subject("eula_person", id, facts.persons.id(person)))?;
-            }
-        }
-        Ok(())
     }
 
     /// A folder and all that were ever above it.

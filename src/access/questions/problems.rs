@@ -214,16 +214,13 @@ impl Roster {
         // Asked first without any text: nearly every row is well.
         Some(match table {
             Table::Accounts => {
-                let row = facts.accounts.get(ix).filter(|row| row.register.stands())?;
-                if facts.parents(ix).all(account_stands) {
-                    return None;
-                }
+                let row = facts.accounts.get(ix).filter(|row| row.register.stands() && !account_stands(row.parent))?;
                 let subject = format!("account/{}", facts.accounts.id(ix));
                 Referring {
                     space: facts.accounts.names.space(ix),
                     subject,
                     register: row.register,
-                    names: facts.parents(ix).map(account).collect(),
+                    names: some(row.parent, &account),
                 }
             }
             Table::Persons => {
@@ -509,18 +506,17 @@ impl Roster {
         let facts = &self.facts;
         let row = facts.accounts.get(ix)?;
         let cycle = row.cycle.filter(|cycle| cycle.closed)?;
-        let (id, by) = (facts.accounts.id(ix), facts.accounts.id(cycle.by));
-        let parents: Vec<&str> = facts.parents(ix).map(|parent| facts.accounts.id(parent)).collect();
+        let (id, parent, by) = (facts.accounts.id(ix), facts.accounts.id(row.parent), facts.accounts.id(cycle.by));
         let space = facts.accounts.names.space(ix);
         let said_by = self.cause(space, format!("account/{id}"), &row.register);
         Some(Flaw {
             said_by,
-            said: format!("account {id} is below account {}", parents.join(" and account ")),
+            said: format!("account {id} is below account {parent}"),
             why: format!(
                 "account {by} closed a cycle of parents (event {}); accounts in it are nobody's sub-accounts",
                 cycle.at
             ),
-            remedy: format!("have source {} state other parents for one of them", self.source_text(space)),
+            remedy: format!("have source {} state another parent for one of them", self.source_text(space)),
         })
     }
 

@@ -71,7 +71,7 @@ impl PathSearch<'_> {
                 let (here, so_far) = (paths.steps.len(), step.hindrance);
                 paths.steps.push(step);
                 let Some(row) = row.filter(|_| reach == Reach::Up) else { continue };
-                for parent in facts.parents_ever(account) {
+                for parent in facts.current_and_former(Field::AccountParent, account, row.parent) {
                     let between = self.above(account, parent, row);
                     let hindrance = so_far.and(&between);
                     order += 1;
@@ -88,12 +88,12 @@ impl PathSearch<'_> {
     fn above(&self, account: u32, parent: u32, row: &Account) -> Option<Obstacle> {
         let facts = &self.roster.facts;
         let (child, name) = (facts.accounts.id(account), facts.accounts.id(parent));
-        if facts.parents(account).all(|now| now != parent) {
+        if parent != row.parent {
             let text = format!("account {child} was moved away from account {name}");
             let remedy = format!("account {child} is below account {name} again");
             let cause = self.left_by(self.account_cause(account), Field::AccountParent, account, parent);
             let moved = obstacle(Standing::Ended, text, remedy, Some(cause));
-            Some(moved.with_fix(self.fix_below(account, parent)))
+            Some(moved.with_fix(self.fix_account(account, json!({"parent": name}))))
         } else {
             let cycle = row.cycle.filter(|cycle| cycle.closed)?;
             let text = format!("account {child} is in a cycle of accounts and so nobody's sub-account");

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_events::{PackageEnd, Position, body::pair_subject};
+use rollcall_events::{Position, body::pair_subject};
 
 use serde_json::json;
 
-use super::{
-    AskedPackage, Cause, Obstacle, PathSearch, RolePath, Rule, Standing, ancestors::Reach, obstacle, told_instant,
-};
-use crate::roster::facts::{Field, NONE, PassedOn, State, instant};
+use super::{AskedPackage, Cause, Obstacle, PathSearch, RolePath, Rule, Standing, ancestors::Reach, obstacle};
+use crate::roster::facts::{Field, NONE, State};
 
 /// A line as it is or once was: for which product, of which entitlement, bought by which account.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +47,7 @@ impl PathSearch<'_> {
         for mapping in roster.index.package_mappings.of(at.ix) {
             let Some(pair) = facts.mappings.get(*mapping as usize) else { continue };
             for account in accounts.keys() {
-                lines.extend(roster.index.ever_bought(*account, pair.right));
+                lines.extend(roster.index.purchases.of((*account, pair.right)));
             }
             for assigned in roster.index.person_assignments.get(&person).into_iter().flatten() {
                 let Some(assigned) = facts.assignments.get(*assigned as usize) else { continue };
@@ -121,7 +119,6 @@ impl PathSearch<'_> {
         let (line, buyer) = (facts.lines.get(line_ix)?, facts.entitlements.get(entitlement)?);
         let mut obstacles = self.common.clone();
         obstacles.extend_from_slice(own);
-        let end = roster.package_end(at.ix, at.row);
         let space = facts.lines.names.space(line_ix);
         let (line_id, entitlement_id, product_id) =
             (facts.lines.id(line_ix), facts.entitlements.id(entitlement), facts.products.id(product_ix));
@@ -168,15 +165,7 @@ impl PathSearch<'_> {
             obstacles.extend(between);
             if account != buyer.account {
                 let now = facts.accounts.id(buyer.account);
-                let passed_on = facts.passed_on.get(&entitlement).into_iter().flatten();
-                let text = match passed_on.rev().find(|one| one.account == account) {
-                    Some(PassedOn { tier, .. }) => {
-                        let tier = tier.as_ref().map(|tier| format!(" ({tier})")).unwrap_or_default();
-                        let name = facts.accounts.id(account);
-                        format!("account {name}{tier} passed entitlement {entitlement_id} on to account {now}")
-                    }
-                    None => format!("entitlement {entitlement_id} went to account {now}"),
-                };
+                let text = format!("entitlement {entitlement_id} went to account {now}");
                 let remedy = format!("the person is in account {now}");
                 let cause = self.left_by(entitlement_cause.clone(), Field::EntitlementAccount, entitlement, account);
                 let elsewhere = obstacle(Standing::Ended, text, remedy, Some(cause));
@@ -244,19 +233,8 @@ impl PathSearch<'_> {
         if at.row.register.stands() {
             let what = format!("package {package_id}");
             let open = || self.fix_package(at.ix, json!({"effective_from": null, "effective_until": null}));
-            let until = if end == PackageEnd::Access { at.row.until } else { i64::MAX };
-            self.window(&mut obstacles, &what, (at.row.from, until), &self.package_cause(at), open);
-            if end == PackageEnd::Overlap && line.register.stands() && line.starts >= at.row.until {
-                let text = format!("{what} ended {} before line {line_id} starts", told_instant(at.row.until));
-                // Whichever of the two was said last made it so.
-                let cause = [self.package_cause(at), line_cause.clone()].into_iter().max_by_key(|cause| cause.position);
-                let archived = obstacle(Standing::Ended, text, format!("{what} is renewed"), cause);
-                obstacles.push(Obstacle { at: instant(at.row.until), ..archived }.with_fix(open()));
-            }
+            self.window(&mut obstacles, &what, (at.row.from, at.row.until), &self.package_cause(at), open);
         }
-
-        let (missing, eula_causes) = self.eula(at, person);
-        obstacles.extend(missing);
 
         let mut causes = vec![line_cause, entitlement_cause];
         causes.extend(assignment_cause);
@@ -267,7 +245,6 @@ impl PathSearch<'_> {
         causes.push(roster.cause(space, product_subject, &product));
         causes.extend(mapping_cause);
         causes.push(self.package_cause(at));
-        causes.extend(eula_causes);
         causes.retain(|cause| cause.position != Position(0));
         let (role, held) = self.role_of_rule(Rule::Customer);
         let role_path = RolePath {
@@ -280,42 +257,10 @@ impl PathSearch<'_> {
                 facts.accounts.id(account)
             ),
             facts: causes,
-            until: if end == PackageEnd::Access { line.ends.min(at.row.until) } else { line.ends },
+            until: line.ends.min(at.row.until),
             obstacles,
         };
         Some(role_path)
-    }
-
-    /// The EULA that stands between a person and the package, and the events that say what is asked and what was accepted.
-    fn eula(&self, at: AskedPackage<'_>, person: u32) -> (Option<Obstacle>, Vec<Cause>) {
-        let facts = &self.roster.facts;
-        let Some(asked) = facts.eulas.get(&at.ix) else { return (None, Vec::new()) };
-        let (space, package) = (facts.packages.names.space(at.ix), facts.packages.id(at.ix));
-        let asked_cause = self.roster.cause(space, format!("package_eula/{package}"), &asked.register);
-        let Some(eula) = facts.required_eula(at.ix) else { return (None, vec![asked_cause]) };
-        let accepted = facts.acceptances.get(&(at.ix, person));
-        let subject = pair_subject("eula_person", package, facts.persons.id(person));
-        let accepted_cause = accepted.map(|said| self.roster.cause(space, subject, &said.register));
-        let causes: Vec<Cause> = [asked_cause.clone()].into_iter().chain(accepted_cause.clone()).collect();
-        if facts.accepted(at.ix, person, eula) {
-            return (None, causes);
-        }
-        let name = facts.eula_texts.id(eula);
-        let what = format!("EULA {name} of package {package}");
-        let (standing, text, cause) = match (accepted.map(|said| (said.register.stands(), said.eula)), accepted_cause) {
-            (Some((true, other)), Some(accepted)) => {
-                let text = format!("the person accepted EULA {} and not {what}", facts.eula_texts.id(other));
-                // Whichever was said last made it so.
-                let cause = if accepted.position > asked_cause.position { accepted } else { asked_cause };
-                (Standing::Ended, text, cause)
-            }
-            (Some((false, _)), Some(withdrawn)) => {
-                (Standing::Ended, format!("what the person accepted of package {package} was withdrawn"), withdrawn)
-            }
-            _ => (Standing::NotYet, format!("the person has not accepted {what}"), asked_cause),
-        };
-        let missing = obstacle(standing, text, format!("the person accepts {what}"), Some(cause));
-        (Some(missing.with_fix(self.fix_acceptance(at.ix, person, eula))), causes)
     }
 
     /// The newest event about whoever was the first that an entitlement was narrowed to.

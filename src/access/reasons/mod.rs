@@ -341,11 +341,6 @@ impl Roster {
     }
 }
 
-/// An instant of a row in words.
-fn told_instant(micros: i64) -> String {
-    instant(micros).map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)).unwrap_or_default()
-}
-
 fn obstacle(standing: Standing, text: String, remedy: String, cause: Option<Cause>) -> Obstacle {
     Obstacle { standing, text, remedy, cause, at: None, fix: Fix::None }
 }
@@ -479,7 +474,7 @@ impl<'a> PathSearch<'a> {
     fn account_gone(&self, ix: u32) -> Option<Obstacle> {
         let (id, space, register) = self.account(ix);
         let gone = self.removed_obstacle(&format!("account {id}"), space, format!("account/{id}"), &register)?;
-        Some(gone.with_fix(self.fix_account(ix)))
+        Some(gone.with_fix(self.fix_account(ix, json!({}))))
     }
 
     fn person_cause(&self, ix: u32) -> Cause {
@@ -573,10 +568,13 @@ impl<'a> PathSearch<'a> {
         cause: &Cause,
         renewed: impl FnOnce() -> Fix,
     ) {
+        let at = |micros| {
+            instant(micros).map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)).unwrap_or_default()
+        };
         let (standing, text, when) = if self.now >= ends {
-            (Standing::Ended, format!("{what} ended {}", told_instant(ends)), ends)
+            (Standing::Ended, format!("{what} ended {}", at(ends)), ends)
         } else if self.now < starts {
-            (Standing::NotYet, format!("{what} starts {}", told_instant(starts)), starts)
+            (Standing::NotYet, format!("{what} starts {}", at(starts)), starts)
         } else {
             return;
         };

@@ -1,7 +1,7 @@
 //! What would make a no a yes, as things that can be done: events that a source or a command says, a switch, time.
 //! Restates rows as the roster keeps them; whether doing it is enough, `explain` finds out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{LOCAL, body::Visibility};
@@ -121,36 +121,11 @@ impl PathSearch<'_> {
         self.command("source.resumed", json!({"source": self.roster.source_text(space)}), json!({}))
     }
 
-    pub(super) fn fix_account(&self, ix: u32) -> Fix {
-        self.restate_account(ix, json!({}))
-    }
-
-    /// An account is below another again: in the place of the one that it is below now, and beside several.
-    pub(super) fn fix_below(&self, ix: u32, parent: u32) -> Fix {
-        let now: Vec<u32> = self.roster.facts.parents(ix).collect();
-        let above = if now.len() > 1 { [now.as_slice(), &[parent]].concat() } else { vec![parent] };
-        self.restate_account(ix, self.said_parents(&above))
-    }
-
-    fn restate_account(&self, ix: u32, change: Value) -> Fix {
+    pub(super) fn fix_account(&self, ix: u32, change: Value) -> Fix {
         let accounts = &self.roster.facts.accounts;
-        let mut row = json!({"account": accounts.id(ix)});
-        if let (Value::Object(row), Value::Object(above)) =
-            (&mut row, self.said_parents(&self.roster.facts.parents(ix).collect::<Vec<_>>()))
-        {
-            row.extend(above);
-        }
+        let parent = accounts.get(ix).map(|row| row.parent).filter(|parent| *parent != NONE).map(|ix| accounts.id(ix));
+        let row = json!({"account": accounts.id(ix), "parent": parent});
         self.restate(accounts.names.space(ix), "account.upserted", row, change)
-    }
-
-    /// The accounts above one, as its source states them.
-    fn said_parents(&self, parents: &[u32]) -> Value {
-        let ids: Vec<&str> = parents.iter().map(|ix| self.roster.facts.accounts.id(*ix)).collect();
-        match ids.as_slice() {
-            [] => json!({"parent": null}),
-            [one] => json!({"parent": one}),
-            several => json!({"parents": several}),
-        }
     }
 
     pub(super) fn fix_person(&self, ix: u32, change: Value) -> Fix {
@@ -212,14 +187,6 @@ impl PathSearch<'_> {
         let facts = &self.roster.facts;
         let row = json!({"entitlement": facts.entitlements.id(entitlement), "person": facts.persons.id(person)});
         self.restate(facts.entitlements.names.space(entitlement), "entitlement.person.assigned", row, json!({}))
-    }
-
-    pub(super) fn fix_acceptance(&self, package: u32, person: u32, eula: u32) -> Fix {
-        let facts = &self.roster.facts;
-        let row = json!({
-            "package": facts.packages.id(package), "person": facts.persons.id(person), "eula": facts.eula_texts.id(eula),
-        });
-        self.restate(facts.packages.names.space(package), "package.eula.accepted", row, json!({}))
     }
 
     pub(super) fn fix_group(&self, ix: u32) -> Fix {
@@ -319,37 +286,30 @@ impl Roster {
 
     /// Whether stating these accounts anew would make one of them its own sub-account.
     pub(crate) fn would_make_cycle(&self, steps: &[Step]) -> bool {
-        let mut said: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        let mut said: BTreeMap<(&str, &str), Option<&str>> = BTreeMap::new();
         for step in steps {
-            if let Step::Say { source, kind, data } = step
-                && kind == "rollcall.account.upserted.v1"
-                && let Some(account) = data.get("account").and_then(Value::as_str)
+            if let Step::Say { source, data, .. } = step
+                && let Some(account) =
+                    data.get("account").and_then(Value::as_str).filter(|_| data.contains_key("parent"))
             {
-                let several = data.get("parents").and_then(Value::as_array).into_iter().flatten();
-                let above = data.get("parent").into_iter().chain(several).filter_map(Value::as_str).collect();
-                said.insert((source, account), above);
+                said.insert((source, account), data.get("parent").and_then(Value::as_str));
             }
         }
-        let above = |source: &str, id: &str| -> Vec<String> {
-            if let Some(parents) = said.get(&(source, id)) {
-                return parents.iter().map(|parent| (*parent).to_owned()).collect();
+        let above = |source: &str, id: &str| -> Option<String> {
+            if let Some(parent) = said.get(&(source, id)) {
+                return parent.map(str::to_owned);
             }
-            let space = self.facts.sources.find(0, source).and_then(|space| u16::try_from(space).ok());
-            let Some(ix) = space.and_then(|space| self.facts.accounts.find(space, id)) else { return Vec::new() };
-            let stands = self.facts.accounts.get(ix).is_some_and(|row| row.register.stands());
-            self.facts.parents(ix).filter(|_| stands).map(|parent| self.facts.accounts.id(parent).to_owned()).collect()
+            let space = u16::try_from(self.facts.sources.find(0, source)?).ok()?;
+            let row = self.facts.accounts.get(self.facts.accounts.find(space, id)?)?;
+            (row.register.stands() && row.parent != NONE).then(|| self.facts.accounts.id(row.parent).to_owned())
         };
         said.keys().any(|(source, account)| {
-            let (mut seen, mut queue) = (BTreeSet::new(), above(source, account));
-            while let Some(id) = queue.pop() {
-                if id == *account {
-                    return true;
-                }
-                if seen.insert(id.clone()) {
-                    queue.extend(above(source, &id));
-                }
+            let mut seen = std::collections::BTreeSet::new();
+            let mut next = above(source, account);
+            while let Some(id) = next.filter(|id| seen.insert(id.clone())) {
+                next = above(source, &id);
             }
-            false
+            seen.contains(*account)
         })
     }
 }

@@ -1,8 +1,8 @@
-//! Accounts above and below others, of which each may have several above it. Nobody is above an account in a cycle.
+//! The tree of accounts, upwards and downwards. Nobody is above an account in a cycle.
 
 use std::collections::BTreeSet;
 
-use crate::roster::{Roster, facts::NONE};
+use crate::roster::Roster;
 
 impl Roster {
     /// Every account that a source ever named, as source and id.
@@ -36,14 +36,13 @@ impl Roster {
         self.account_and_ancestors(account).any(|ix| ix == above)
     }
 
-    /// The account and all above it, as far as they stand, each once. Nobody is above an account in a cycle.
+    /// The account and all above it, as far as they stand. Nobody is above an account in a cycle.
     pub(crate) fn account_and_ancestors(&self, account: u32) -> impl Iterator<Item = u32> + '_ {
-        Upwards::from(self, account, false)
-    }
-
-    /// The same along whatever was stated, cycles too.
-    pub(crate) fn stated_above(&self, account: u32) -> impl Iterator<Item = u32> + '_ {
-        Upwards::from(self, account, true)
+        let standing = |ix: u32| self.facts.accounts.get(ix).filter(|row| row.register.stands()).map(|_| ix);
+        std::iter::successors(standing(account), move |ix| {
+            let row = self.facts.accounts.get(*ix)?;
+            if row.in_cycle() { None } else { standing(row.parent) }
+        })
     }
 
     /// An account and everything that is or was below it.
@@ -56,46 +55,5 @@ impl Roster {
             }
         }
         found
-    }
-}
-
-/// Accounts upwards from one. Allocates nothing before the first that is below several: nearly every account is below one, and
-/// a decision walks here.
-struct Upwards<'a> {
-    roster: &'a Roster,
-    through_cycles: bool,
-    next: Option<u32>,
-    others: Vec<u32>,
-    /// Those that a second way could lead to: from the first on that has several above it.
-    seen: BTreeSet<u32>,
-    branched: bool,
-}
-
-impl<'a> Upwards<'a> {
-    fn from(roster: &'a Roster, account: u32, through_cycles: bool) -> Self {
-        let (next, others, seen) = (Some(account), Vec::new(), BTreeSet::new());
-        Self { roster, through_cycles, next, others, seen, branched: through_cycles }
-    }
-}
-
-impl Iterator for Upwards<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        loop {
-            let account = self.next.take().or_else(|| self.others.pop())?;
-            let facts = &self.roster.facts;
-            let Some(row) = facts.accounts.get(account).filter(|row| row.register.stands()) else { continue };
-            let further = facts.further_parents(account);
-            self.branched |= !further.is_empty();
-            if self.branched && !self.seen.insert(account) {
-                continue;
-            }
-            if self.through_cycles || !row.in_cycle() {
-                self.next = Some(row.parent).filter(|parent| *parent != NONE);
-                self.others.extend_from_slice(further);
-            }
-            return Some(account);
-        }
     }
 }

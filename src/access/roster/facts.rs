@@ -81,7 +81,6 @@ impl<T: Default + Clone> Table<T> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Account {
     pub(crate) register: Register,
-    /// The first of the accounts above it; the others are in [`Facts::further_parents`].
     pub(crate) parent: u32,
     /// The cycle of parents that it is or was in last.
     pub(crate) cycle: Option<Cycle>,
@@ -172,13 +171,6 @@ impl Default for Entitlement {
     }
 }
 
-/// An account that had an entitlement and passed it on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PassedOn {
-    pub(crate) account: u32,
-    pub(crate) tier: Option<String>,
-}
-
 /// The state of an entitlement as the fold keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum State {
@@ -202,20 +194,6 @@ pub(crate) struct Line {
 impl Default for Line {
     fn default() -> Self {
         Self { register: Register::default(), entitlement: NONE, product: NONE, starts: i64::MIN, ends: i64::MAX }
-    }
-}
-
-/// The EULA that a package asks for, or that a person accepted for it.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct EulaSaid {
-    pub(crate) register: Register,
-    /// Which text; [`NONE`] where it was said that none is asked for.
-    pub(crate) eula: u32,
-}
-
-impl Default for EulaSaid {
-    fn default() -> Self {
-        Self { register: Register::default(), eula: NONE }
     }
 }
 
@@ -476,26 +454,16 @@ pub(crate) struct Facts {
     pub(crate) profile_said: Position,
     pub(crate) settings_changed: BTreeMap<String, Position>,
     pub(crate) accounts: Table<Account>,
-    /// Of accounts below several: those above it but the first.
-    pub(crate) further_parents: SortedMap<u32, Vec<u32>>,
     pub(crate) persons: Table<Person>,
     pub(crate) products: Table<Product>,
     pub(crate) packages: Table<Package>,
     pub(crate) entitlements: Table<Entitlement>,
-    /// Of entitlements that went through several accounts: those that passed it on, and their tiers.
-    pub(crate) passed_on: SortedMap<u32, Vec<PassedOn>>,
     pub(crate) lines: Table<Line>,
     /// Package and product.
     pub(crate) mappings: Pages<Pair>,
     /// Entitlement and person.
     pub(crate) assignments: Pages<Pair>,
     pub(crate) permissions: SortedMap<u32, Register>,
-    /// The texts of EULAs, by what their source calls them.
-    pub(crate) eula_texts: Table<()>,
-    /// By package: what its customers' people accept first.
-    pub(crate) eulas: SortedMap<u32, EulaSaid>,
-    /// By package and person: what was accepted.
-    pub(crate) acceptances: SortedMap<(u32, u32), EulaSaid>,
     pub(crate) formers: SortedMap<(Field, u32), Vec<Former>>,
     /// References of events that were superseded when they came: they never held, and may have been so all the same.
     pub(crate) mentions: SortedMap<(Field, u32), Vec<u32>>,
@@ -558,19 +526,14 @@ impl Facts {
             profile_said: Position(0),
             settings_changed: BTreeMap::new(),
             accounts: Table::default(),
-            further_parents: SortedMap::default(),
             persons: Table::default(),
             products: Table::default(),
             packages: Table::default(),
             entitlements: Table::default(),
-            passed_on: SortedMap::default(),
             lines: Table::default(),
             mappings: Pages::default(),
             assignments: Pages::default(),
             permissions: SortedMap::default(),
-            eula_texts: Table::default(),
-            eulas: SortedMap::default(),
-            acceptances: SortedMap::default(),
             formers: SortedMap::default(),
             mentions: SortedMap::default(),
             links: Pages::default(),
@@ -662,39 +625,6 @@ impl Facts {
     /// As [`Self::current_and_former`], with what was only mentioned.
     pub(crate) fn ever_named(&self, field: Field, row: u32, now: u32) -> impl Iterator<Item = u32> + '_ {
         self.current_and_former(field, row, now).chain(self.mentions.get(&(field, row)).into_iter().flatten().copied())
-    }
-
-    /// The EULA that a package asks its customers' people for. Costs nothing where no package asks for any.
-    pub(crate) fn required_eula(&self, package: u32) -> Option<u32> {
-        if self.eulas.is_empty() {
-            return None;
-        }
-        self.eulas.get(&package).filter(|said| said.register.stands() && said.eula != NONE).map(|said| said.eula)
-    }
-
-    /// Whether a person accepted this text for a package, as the last one of it.
-    pub(crate) fn accepted(&self, package: u32, person: u32, eula: u32) -> bool {
-        self.acceptances.get(&(package, person)).is_some_and(|said| said.register.stands() && said.eula == eula)
-    }
-
-    /// The accounts directly above one, as it was stated last.
-    pub(crate) fn parents(&self, account: u32) -> impl Iterator<Item = u32> + '_ {
-        let first = self.accounts.get(account).map(|row| row.parent).filter(|parent| *parent != NONE);
-        first.into_iter().chain(self.further_parents(account).iter().copied())
-    }
-
-    /// Those but the first. Nearly always nothing, which costs no look-up where no account has several.
-    pub(crate) fn further_parents(&self, account: u32) -> &[u32] {
-        if self.further_parents.is_empty() {
-            return &[];
-        }
-        self.further_parents.get(&account).map_or(&[], Vec::as_slice)
-    }
-
-    /// The accounts that are and were directly above one, the present ones first.
-    pub(crate) fn parents_ever(&self, account: u32) -> impl Iterator<Item = u32> + '_ {
-        let past = self.formers.get(&(Field::AccountParent, account)).into_iter().flatten().map(|former| former.to);
-        self.parents(account).chain(past.filter(move |one| self.parents(account).all(|parent| parent != *one)))
     }
 
     /// Notes a reference of a superseded event.

@@ -1,5 +1,5 @@
 //! The common case, kept in a few bytes: a user who is one person with nothing but an account, and a project of a package that
-//! delivers one product at all times and asks for no EULA. Nearly every question is about these, and a few bytes of each answer it where a
+//! delivers one product at all times. Nearly every question is about these, and a few bytes of each answer it where a
 //! walk over the facts would wait for memory a dozen times. Derived like the index and never written; knows no rule
 //! that `decide` does not have, and whatever is not plain is decided there.
 
@@ -90,8 +90,7 @@ impl FastPath {
     pub(crate) fn update_package(&mut self, facts: &Facts, index: &Index, package: u32) {
         let Some(row) = facts.packages.get(package).filter(|row| row.project != NONE) else { return };
         let counts = row.register.stands() && !facts.is_suspended(facts.packages.names.space(package));
-        let plain = (row.from, row.until) == (i64::MIN, i64::MAX) && facts.required_eula(package).is_none();
-        let always = counts && row.delivery && plain;
+        let always = counts && row.delivery && (row.from, row.until) == (i64::MIN, i64::MAX);
         let own = facts.projects.get(row.project as usize).is_some_and(|project| match project.origin {
             Origin::Package(ix) => ix == package,
             Origin::Local(_) => false,

@@ -25,9 +25,6 @@ pub(crate) struct Index {
     pub(crate) product_lines: Lists,
     /// Lines by the account that bought and the product.
     pub(crate) purchases: Pairs,
-    /// The same by accounts that had them before. Apart, as a decision has no use for them, and whoever passes on what many buy
-    /// had very many.
-    pub(crate) former_purchases: Pairs,
     pub(crate) mapping: HashMap<(u32, u32), u32>,
     pub(crate) package_mappings: Lists,
     pub(crate) product_mappings: Lists,
@@ -150,8 +147,8 @@ impl Index {
     pub(crate) fn build(facts: &Facts) -> Self {
         let wanted_names = facts.parked.values().filter(|mark| mark.wants.is_some()).count();
         let mut index = Self { look_alikes: LookAlikes::build(facts), wanted_names, ..Self::default() };
-        for ix in 0..facts.accounts.len() {
-            for parent in facts.parents_ever(ix) {
+        for (ix, account) in (0_u32..).zip(facts.accounts.rows.iter()) {
+            for parent in facts.current_and_former(Field::AccountParent, ix, account.parent) {
                 index.account_children.push(parent, ix);
             }
         }
@@ -265,19 +262,11 @@ impl Index {
         for entitlement in facts.current_and_former(Field::LineEntitlement, line, row.entitlement) {
             let Some(buyer) = facts.entitlements.get(entitlement) else { continue };
             for account in facts.current_and_former(Field::EntitlementAccount, entitlement, buyer.account) {
-                let now = account == buyer.account && entitlement == row.entitlement;
                 for product in facts.current_and_former(Field::LineProduct, line, row.product) {
-                    let table =
-                        if now && product == row.product { &mut self.purchases } else { &mut self.former_purchases };
-                    table.add((account, product), line);
+                    self.purchases.add((account, product), line);
                 }
             }
         }
-    }
-
-    /// The lines that an account ever bought of a product.
-    pub(crate) fn ever_bought(&self, account: u32, product: u32) -> impl Iterator<Item = u32> + '_ {
-        self.purchases.of((account, product)).chain(self.former_purchases.of((account, product)))
     }
 
     /// The products that a package delivers: mapped now, stated and not removed.

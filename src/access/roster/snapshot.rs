@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
-pub const FOLD_VERSION: u32 = 31;
+pub const FOLD_VERSION: u32 = 28;
 
 /// Which fold this is, and from which on snapshots of earlier ones answer until the log is folded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct FoldVersions {
 
 impl FoldVersions {
     /// This version's.
-    pub const CURRENT: Self = Self { current: FOLD_VERSION, readable_since: 31 };
+    pub const CURRENT: Self = Self { current: FOLD_VERSION, readable_since: 28 };
 }
 
 /// With what every snapshot begins, for ever; behind it its fold, the version of Rollcall that wrote it, and the checksum of
@@ -139,7 +139,6 @@ impl Facts {
         self.packages.names.reindex();
         self.entitlements.names.reindex();
         self.lines.names.reindex();
-        self.eula_texts.names.reindex();
         self.user_names.names.reindex();
         self.project_names.names.reindex();
         self.local_projects.names.reindex();
@@ -159,7 +158,6 @@ impl Facts {
             && self.packages.is_sound()
             && self.entitlements.is_sound()
             && self.lines.is_sound()
-            && self.eula_texts.is_sound()
             && self.user_names.is_sound()
             && self.project_names.is_sound()
             && self.local_projects.is_sound()

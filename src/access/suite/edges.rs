@@ -304,11 +304,10 @@ fn mend(roster: &Roster, remedy: &str) -> Option<(&'static str, &'static str, St
     let words: Vec<&str> = remedy.split(' ').collect();
     let space = u16::try_from(roster.facts.sources.find(0, "flexnet")?).ok()?;
     let facts = &roster.facts;
-    let account = |ix: u32| format!("\"{}\"", facts.accounts.id(ix));
-    let parents_of = |id: &str| facts.parents(facts.accounts.find(space, id).unwrap()).map(account).collect();
-    let upsert = |id: &str, parents: Vec<String>| {
-        let parents = parents.join(",");
-        ("flexnet", "account.upserted", format!(r#"{{"account":"{id}","kind":"customer","parents":[{parents}]}}"#))
+    let account = |ix: u32| if ix == u32::MAX { "null".to_owned() } else { format!("\"{}\"", facts.accounts.id(ix)) };
+    let parent_of = |id: &str| account(facts.accounts.get(facts.accounts.find(space, id).unwrap()).unwrap().parent);
+    let upsert = |id: &str, parent: String| {
+        ("flexnet", "account.upserted", format!(r#"{{"account":"{id}","kind":"customer","parent":{parent}}}"#))
     };
     let entitlement = |id: &str| {
         let row = facts.entitlements.get(facts.entitlements.find(space, id).unwrap()).unwrap();
@@ -316,8 +315,8 @@ fn mend(roster: &Roster, remedy: &str) -> Option<(&'static str, &'static str, St
         ("flexnet", "entitlement.upserted", data)
     };
     Some(match words.as_slice() {
-        ["account", id, "is", "stated", ..] => upsert(id, parents_of(id)),
-        ["account", id, "is", "below", "account", above, ..] => upsert(id, vec![format!("\"{above}\"")]),
+        ["account", id, "is", "stated", ..] => upsert(id, parent_of(id)),
+        ["account", id, "is", "below", "account", above, ..] => upsert(id, format!("\"{above}\"")),
         ["entitlement", id, "is", "active"] => entitlement(id),
         ["product", id, "is", "stated", ..] => ("flexnet", "product.upserted", format!(r#"{{"product":"{id}"}}"#)),
         ["product", id, "is", "mapped", "to", "package", package, ..] => {
@@ -326,10 +325,6 @@ fn mend(roster: &Roster, remedy: &str) -> Option<(&'static str, &'static str, St
         }
         ["the", "person", "is", "assigned", "to", "entitlement", id] => {
             ("flexnet", "entitlement.person.assigned", format!(r#"{{"entitlement":"{id}","person":"PERSON"}}"#))
-        }
-        ["the", "person", "accepts", "EULA", eula, "of", "package", package] => {
-            let data = format!(r#"{{"package":"{package}","person":"PERSON","eula":"{eula}"}}"#);
-            ("flexnet", "package.eula.accepted", data)
         }
         ["the", "permission", .., "is", "granted"] => {
             let data = r#"{"person":"PERSON","permission":"view_and_manage_download_packages"}"#.to_owned();

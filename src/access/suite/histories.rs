@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 use rollcall_events::{
-    Body, LogId, NewEvent, Order, PackageEnd, Position, Recorded, Settings, SourceName, SourceSettings,
-    body::SourcePerson,
+    Body, LogId, NewEvent, Order, Position, Recorded, Settings, SourceName, SourceSettings, body::SourcePerson,
 };
 
 use crate::{
@@ -52,11 +51,7 @@ impl History {
             customer_sub_accounts,
             sources: ["flexnet", "corp"]
                 .map(|name| {
-                    let said = SourceSettings {
-                        order: Order::Version,
-                        authoritative: name == "corp",
-                        package_end: PackageEnd::Access,
-                    };
+                    let said = SourceSettings { order: Order::Version, authoritative: name == "corp" };
                     (name.parse::<SourceName>().unwrap(), said)
                 })
                 .into(),
@@ -109,9 +104,6 @@ pub(crate) fn fact() -> impl Strategy<Value = (&'static str, &'static str, Strin
     let flex = |kind: &'static str| move |data: String| ("flexnet", kind, data);
     prop_oneof![
         4 => (account(), maybe_account()).prop_map(|(a, p)| format!(r#"{{"account":"{a}","kind":"customer","parent":{p}}}"#)).prop_map(flex("account.upserted")),
-        2 => (account(), maybe_account(), account(), account()).prop_map(|(a, p, q, r)| {
-            ("flexnet", "account.upserted", format!(r#"{{"account":"{a}","kind":"customer","parent":{p},"parents":["{q}","{r}"]}}"#))
-        }),
         1 => account().prop_map(|a| format!(r#"{{"account":"{a}"}}"#)).prop_map(flex("account.removed")),
         6 => (id("p", 5), maybe_account(), prop::bool::weighted(0.85))
             .prop_map(|(p, a, active)| format!(r#"{{"person":"{p}","account":{a},"active":{active}}}"#))
@@ -139,18 +131,6 @@ pub(crate) fn fact() -> impl Strategy<Value = (&'static str, &'static str, Strin
         4 => (id("e", 3), account(), 0..4_u8).prop_map(|(e, a, s)| {
             let state = ["active", "active", "inactive", "draft"][usize::from(s)];
             ("flexnet", "entitlement.upserted", format!(r#"{{"entitlement":"{e}","account":"{a}","state":"{state}"}}"#))
-        }),
-        1 => (id("k", 3), 0..2_u8, prop::bool::weighted(0.6)).prop_map(|(k, u, on)| match on {
-            true => ("flexnet", "package.eula.required", format!(r#"{{"package":"{k}","eula":"u{u}"}}"#)),
-            false => ("flexnet", "package.eula.waived", format!(r#"{{"package":"{k}"}}"#)),
-        }),
-        3 => (id("k", 3), id("p", 5), 0..2_u8, prop::bool::weighted(0.8)).prop_map(|(k, p, u, on)| match on {
-            true => ("flexnet", "package.eula.accepted", format!(r#"{{"package":"{k}","person":"{p}","eula":"u{u}"}}"#)),
-            false => ("flexnet", "package.eula.withdrawn", format!(r#"{{"package":"{k}","person":"{p}"}}"#)),
-        }),
-        2 => (id("e", 3), account(), account(), account()).prop_map(|(e, a, b, c)| {
-            let partners = format!(r#"[{{"account":"{b}"}},{{"account":"{c}","tier":"reseller"}}]"#);
-            ("flexnet", "entitlement.upserted", format!(r#"{{"entitlement":"{e}","account":"{a}","passed_on_by":{partners},"state":"active"}}"#))
         }),
         1 => id("e", 3).prop_map(|e| ("flexnet", "entitlement.removed", format!(r#"{{"entitlement":"{e}"}}"#))),
         5 => (id("l", 4), id("e", 3), id("d", 3), time()).prop_map(|(l, e, d, ends)| {

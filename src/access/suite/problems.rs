@@ -115,7 +115,7 @@ fn a_cycle_of_accounts_is_a_problem_until_it_is_broken() {
     let (one, two, apart) =
         (above("a", "b"), above("b", "a"), r#"{"account":"a","kind":"customer","parent":null}"#.to_owned());
     let said = [("flexnet", "account.upserted", &*one), ("flexnet", "account.upserted", &*two)];
-    let told = ("account b closed a cycle of parents (event 3)", "state other parents");
+    let told = ("account b closed a cycle of parents (event 3)", "state another parent");
     appears_and_ends(RosterProblem::Cycle, &said, told, ("flexnet", "account.upserted", &apart));
 }
 

@@ -84,8 +84,7 @@ impl Reference {
         let kind = event.kind.trim_start_matches("rollcall.").trim_end_matches(".v1");
         let data: Value = serde_json::from_str(&event.data).unwrap();
         let key = (source.clone(), event.subject.to_string());
-        let ends =
-            [".removed", ".revoked", ".unmapped", ".unassigned", ".deleted", ".unlinked", ".waived", ".withdrawn"];
+        let ends = [".removed", ".revoked", ".unmapped", ".unassigned", ".deleted", ".unlinked"];
         if ends.iter().any(|end| kind.ends_with(end)) {
             // What is gone keeps nothing; that an entitlement was narrowed stays.
             if kind == "entitlement.person.unassigned" {
@@ -505,32 +504,29 @@ impl Reference {
         self.get(source, &format!("account/{id}"))
     }
 
-    fn above(&self, source: &str, id: &str) -> Vec<String> {
-        let Some(row) = self.account(source, id) else { return Vec::new() };
-        text(row, "parent").map(str::to_owned).into_iter().chain(strings(row.get("parents"))).collect()
+    fn above(&self, source: &str, id: &str) -> Option<String> {
+        Some(text(self.account(source, id)?, "parent")?.to_owned())
     }
 
-    /// Everything above an account, whichever way is gone.
-    fn all_above(&self, source: &str, id: &str) -> BTreeSet<String> {
-        let (mut found, mut left) = (BTreeSet::new(), self.above(source, id));
-        while let Some(above) = left.pop() {
-            if found.insert(above.clone()) {
-                left.extend(self.above(source, &above));
+    fn in_cycle(&self, source: &str, id: &str) -> bool {
+        let (mut seen, mut at) = (BTreeSet::new(), id.to_owned());
+        while let Some(above) = self.above(source, &at) {
+            if above == id {
+                return true;
             }
+            if !seen.insert(above.clone()) {
+                return false;
+            }
+            at = above;
         }
-        found
+        false
     }
 
-    /// The account and those that it is a sub-account of: by any of its parents, and none where it is above itself.
+    /// The account and those that it is a sub-account of.
     fn line_up(&self, source: &str, id: &str) -> BTreeSet<String> {
-        let (mut line, mut left) = (BTreeSet::new(), vec![id.to_owned()]);
-        while let Some(id) = left.pop() {
-            if self.account(source, &id).is_some()
-                && line.insert(id.clone())
-                && !self.all_above(source, &id).contains(&id)
-            {
-                left.extend(self.above(source, &id));
-            }
+        let (mut line, mut at) = (BTreeSet::new(), Some(id.to_owned()));
+        while let Some(id) = at.filter(|id| self.account(source, id).is_some() && line.insert(id.clone())) {
+            at = if self.in_cycle(source, &id) { None } else { self.above(source, &id) };
         }
         line
     }
@@ -552,15 +548,7 @@ impl Reference {
         let (of, id) = person.split_once('/')?;
         let row = self.get(source, &format!("package/{package}"))?;
         let (from, until) = window(row, "effective_from", "effective_until");
-        let overlap = self.settings["sources"][source]["package_end"] == "overlap";
-        if of != source || !self.live(person) || now < from || !(overlap || now < until) {
-            return None;
-        }
-        let accepted = self.get(source, &format!("eula_person/{package}/{id}"));
-        if self
-            .get(source, &format!("package_eula/{package}"))
-            .is_some_and(|asked| accepted.is_none_or(|accepted| accepted["eula"] != asked["eula"]))
-        {
+        if of != source || !self.live(person) || !(from <= now && now < until) {
             return None;
         }
         let account = self.person(person).and_then(|row| text(row, "account"));
@@ -585,9 +573,8 @@ impl Reference {
                 && self.get(source, &format!("product/{product}")).is_some()
                 && self.get(source, &format!("package_product/{package}/{product}")).is_some()
                 && starts <= now
-                && now < ends
-                && (!overlap || starts < until);
-            stands.then(|| if overlap { ends } else { ends.min(until) })
+                && now < ends;
+            stands.then(|| ends.min(until))
         });
         lines.max()
     }

@@ -1,6 +1,5 @@
 //! Random small worlds in which everything meets: people of three sources, nested groups, folders, projects, services,
 //! bindings with windows, changes of profile and switches. A seed is a world.
-//! Long because whatever can be said is drawn here from one seed, each kind in a few lines.
 
 use rollcall_events::{LogId, NewEvent};
 use serde_json::{Value, json};
@@ -157,10 +156,7 @@ pub(super) struct World {
 /// A profile and settings that somebody could configure, as their events say them.
 pub(super) fn configuration(random: &mut Random) -> (Value, Value) {
     let profile = any_profile(random);
-    let mut settings = settings(random, &profile);
-    if random.one_in(2) {
-        settings["sources"]["flexnet"]["package_end"] = "overlap".into();
-    }
+    let settings = settings(random, &profile);
     (profile, settings)
 }
 
@@ -520,57 +516,7 @@ impl World {
             earlier.push((kind, data));
         }
         add_links(&mut history, &mut Random::new(seed ^ 0x11_4b));
-        widen(&mut history, &mut Random::new(seed ^ 0xb2d));
         Self { history }
-    }
-}
-
-/// Accounts below several, entitlements that went through several, packages that stay open or ask for an EULA, in every second world; the worlds of the seeds in
-/// `causes` are none of these.
-fn widen(history: &mut History, random: &mut Random) {
-    if random.one_in(2) {
-        return;
-    }
-    let mut told = History::default();
-    for n in 0..random.below(12) {
-        let package = random.id("k", 2);
-        let eula = json!({"package": package, "eula": random.id("u", 2)});
-        let mut accepted = eula.clone();
-        accepted["person"] = random.id("p", 4).into();
-        match random.below(8) {
-            0 | 1 => told.say("flexnet", "package.eula.required", None, &eula.to_string()),
-            2 => told.say("flexnet", "package.eula.waived", None, &json!({"package": package}).to_string()),
-            3 => {
-                accepted.as_object_mut().unwrap().remove("eula");
-                told.say("flexnet", "package.eula.withdrawn", None, &accepted.to_string());
-            }
-            _ => told.say("flexnet", "package.eula.accepted", None, &accepted.to_string()),
-        }
-        // Behind profile and settings.
-        let at = 2 + random.below(history.0.len() - 1);
-        let mut event = told.0.remove(0);
-        event.key.id = format!("eula{n}").into();
-        history.0.insert(at, event);
-    }
-    for event in &mut history.0 {
-        let (member, said) = match &*event.kind {
-            "rollcall.account.upserted.v1" => {
-                ("parents", json!([random.id("a", 4), random.id("a", 4)][random.below(2)..]))
-            }
-            "rollcall.entitlement.upserted.v1" => {
-                let first = json!({"account": random.id("a", 4)});
-                let second = json!({"account": random.id("a", 4), "tier": "reseller"});
-                ("passed_on_by", json!([first, second][random.below(2)..]))
-            }
-            "rollcall.settings.set.v1" => ("package_end", json!("overlap")),
-            _ => continue,
-        };
-        if !random.one_in(3) {
-            let mut data: Value = serde_json::from_str(&event.data).unwrap();
-            let inside = if member == "package_end" { &mut data["sources"]["flexnet"] } else { &mut data };
-            inside[member] = said;
-            event.data = data.to_string().into();
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
-    Body, Digest, Order, PackageEnd, Settings, SourceName, SourceSettings,
+    Body, Digest, Order, Settings, SourceName, SourceSettings,
     body::{Author, ProfileDocument},
 };
 use serde::{Deserialize, Serialize};
@@ -390,11 +390,7 @@ impl Roster {
         };
         let of_source = |all: &BTreeMap<SourceName, SourceSettings>, name: &str| {
             let said = all.iter().find(|(source, _)| source.as_str() == name).map(|(_, said)| *said);
-            said.unwrap_or(SourceSettings {
-                order: Order::Observed,
-                authoritative: false,
-                package_end: PackageEnd::Access,
-            })
+            said.map_or((Order::Observed, false), |said| (said.order, said.authoritative))
         };
         meant(self.profile.document()) == meant(proposed.profile.document())
             && switches(said, &self.profile) == switches(next, &proposed.profile)

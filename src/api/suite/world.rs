@@ -32,7 +32,7 @@ use rollcall_authn::{
     PasswordCheck, PasswordRefusal, RefreshKey,
 };
 use rollcall_eventlog::{Append as _, Held, Log, Tail as _, WriteAhead};
-use rollcall_events::{Clock, LogId, NewEvent, Order, PackageEnd, Position, Settings, SourceName, SourceSettings};
+use rollcall_events::{Clock, LogId, NewEvent, Order, Position, Settings, SourceName, SourceSettings};
 use rollcall_ingest::{
     Consequences, EngineDeps, HookRoute, Inquiry, ProposedFacts, Quarantine, ReadOptions, Receiver, RunnerTasks,
     Runners,
@@ -456,15 +456,9 @@ impl World {
         };
         let authenticator = Arc::new(Authenticator::new(authenticator).unwrap());
         if reads {
-            settings.sources.insert(
-                corp,
-                SourceSettings { order: Order::Observed, authoritative: true, package_end: PackageEnd::Access },
-            );
+            settings.sources.insert(corp, SourceSettings { order: Order::Observed, authoritative: true });
         }
-        settings.sources.insert(
-            flexnet,
-            SourceSettings { order: Order::Version, authoritative: false, package_end: PackageEnd::Access },
-        );
+        settings.sources.insert(flexnet, SourceSettings { order: Order::Version, authoritative: false });
         let profile = Profile::bundled("revenera").unwrap();
         let app = App::new(AppParts {
             live: live.clone(),

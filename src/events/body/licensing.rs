@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{EventData, SourcePerson, pair_subject, window};
 use crate::{Id, SchemaError, json::nullable, size, time};
 
-/// An organisation in the licensing system. It may be below several others.
+/// An organisation in the licensing system. Accounts form a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Account {
@@ -18,31 +18,10 @@ pub struct Account {
     /// The account above it.
     #[serde(default)]
     pub parent: Option<Id>,
-    /// The accounts above it where these are several, at most 64: it is a sub-account of each. Stated beside `parent`, it is
-    /// below that one too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MAX_PARENTS))]
-    pub parents: Vec<Id>,
     /// A label.
     #[serde(default)]
     #[schemars(length(max = size::NAME))]
     pub name: Option<String>,
-}
-/// Below how many others an account may be.
-const MAX_PARENTS: usize = 64;
-
-impl Account {
-    /// Every account directly above it, each once.
-    #[must_use]
-    pub fn above(&self) -> Vec<&Id> {
-        let mut all: Vec<&Id> = Vec::new();
-        for parent in self.parent.iter().chain(&self.parents) {
-            if !all.contains(&parent) {
-                all.push(parent);
-            }
-        }
-        all
-    }
 }
 impl EventData for Account {
     fn subject(&self) -> String {
@@ -203,85 +182,16 @@ impl EventData for PackageProduct {
     }
 }
 
-/// The EULA that people accept before they have a package as customers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PackageEula {
-    /// The package.
-    pub package: Id,
-    /// The source's id of the text: another text has another one, and is asked for anew.
-    pub eula: Id,
-}
-impl EventData for PackageEula {
-    fn subject(&self) -> String {
-        format!("package_eula/{}", self.package)
-    }
-}
-
-/// What a person accepted for a package: the last one counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EulaAcceptance {
-    /// The package.
-    pub package: Id,
-    /// The person.
-    pub person: Id,
-    /// The text.
-    pub eula: Id,
-}
-impl EventData for EulaAcceptance {
-    fn subject(&self) -> String {
-        pair_subject("eula_person", self.package.as_str(), self.person.as_str())
-    }
-}
-
-/// Names what a person accepted for a package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EulaAcceptanceRef {
-    /// The package.
-    pub package: Id,
-    /// The person.
-    pub person: Id,
-}
-impl EventData for EulaAcceptanceRef {
-    fn subject(&self) -> String {
-        pair_subject("eula_person", self.package.as_str(), self.person.as_str())
-    }
-}
-
-/// Who bought, and through whom.
+/// Who bought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entitlement {
     /// The source's id.
     pub entitlement: Id,
-    /// The account that owns it now: of several through which it went the one that has it.
+    /// The account that bought it.
     pub account: Id,
-    /// That account's tier in the trade, in the source's word: `end_customer`. Shown, not enforced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = size::WORD))]
-    pub tier: Option<String>,
-    /// The accounts that passed it on, the first seller first, at most 16: a distributor, a reseller. They have nothing by it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MAX_PASSED_ON_BY))]
-    pub passed_on_by: Vec<Partner>,
     /// Only `active` grants.
     pub state: EntitlementState,
-}
-/// By how many accounts an entitlement may have been passed on.
-const MAX_PASSED_ON_BY: usize = 16;
-
-/// An account through which an entitlement went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Partner {
-    /// The account.
-    pub account: Id,
-    /// Its tier in the trade, in the source's word: `distributor`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = size::WORD))]
-    pub tier: Option<String>,
 }
 impl EventData for Entitlement {
     fn subject(&self) -> String {

@@ -92,14 +92,6 @@ macro_rules! event_types {
                 PackageProductMapped(PackageProduct) = "package.product.mapped";
                 /// A product is delivered by a package no longer.
                 PackageProductUnmapped(PackageProduct) = "package.product.unmapped";
-                /// Whoever has a package as a customer accepts an EULA first.
-                PackageEulaRequired(PackageEula) = "package.eula.required";
-                /// A package asks for no EULA any more.
-                PackageEulaWaived(PackageEulaRef) = "package.eula.waived";
-                /// A person accepted the EULA of a package.
-                PackageEulaAccepted(EulaAcceptance) = "package.eula.accepted";
-                /// What a person accepted counts no longer.
-                PackageEulaWithdrawn(EulaAcceptanceRef) = "package.eula.withdrawn";
                 /// An account bought something.
                 EntitlementUpserted(Entitlement) = "entitlement.upserted";
                 /// An entitlement is gone.
@@ -448,8 +440,6 @@ reference! {
     ProductRef { product } = "product";
     /// Names a package.
     PackageRef { package } = "package";
-    /// Names the EULA of a package.
-    PackageEulaRef { package } = "package_eula";
     /// Names an entitlement.
     EntitlementRef { entitlement } = "entitlement";
     /// Names a line.

@@ -10,8 +10,6 @@ use crate::{SchemaError, body::EntitlementState};
 /// Of the types that changed since their first shape: how often members or words were added. A sender who uses the newest
 /// names it as the minor version.
 pub(super) const MINORS: &[(&str, u32)] = &[
-    ("rollcall.account.upserted.v1", 1),
-    ("rollcall.entitlement.upserted.v1", 1),
     ("rollcall.secret.invited.v1", 1),
     ("rollcall.identity.linked.v1", 1),
     ("rollcall.identity.unlinked.v1", 1),

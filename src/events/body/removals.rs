@@ -1,10 +1,7 @@
 //! Which fact ends which: what a source says when what it stated is no more.
 //! Knows the vocabulary only; whether something ended is found by whoever compares.
 
-use super::{
-    AccountRef, Body, EntitlementRef, EulaAcceptance, EulaAcceptanceRef, GroupRef, LineRef, PackageEulaRef, PackageRef,
-    PersonRef, ProductRef, part,
-};
+use super::{AccountRef, Body, EntitlementRef, GroupRef, LineRef, PackageRef, PersonRef, ProductRef, part};
 use crate::Id;
 
 /// What the subject of every member of a group begins with.
@@ -31,12 +28,6 @@ impl Body {
             Self::ProductUpserted(data) => Self::ProductRemoved(ProductRef { product: data.product.clone() }),
             Self::PackageUpserted(data) => Self::PackageRemoved(PackageRef { package: data.package.clone() }),
             Self::PackageProductMapped(data) => Self::PackageProductUnmapped(data.clone()),
-            Self::PackageEulaRequired(data) => {
-                Self::PackageEulaWaived(PackageEulaRef { package: data.package.clone() })
-            }
-            Self::PackageEulaAccepted(EulaAcceptance { package, person, .. }) => {
-                Self::PackageEulaWithdrawn(EulaAcceptanceRef { package: package.clone(), person: person.clone() })
-            }
             Self::EntitlementUpserted(data) => {
                 Self::EntitlementRemoved(EntitlementRef { entitlement: data.entitlement.clone() })
             }
@@ -61,8 +52,6 @@ impl Body {
                 | Self::ProductRemoved(_)
                 | Self::PackageRemoved(_)
                 | Self::PackageProductUnmapped(_)
-                | Self::PackageEulaWaived(_)
-                | Self::PackageEulaWithdrawn(_)
                 | Self::EntitlementRemoved(_)
                 | Self::LineRemoved(_)
                 | Self::PersonUnassigned(_)
@@ -77,15 +66,13 @@ mod tests {
     use super::super::Emitter;
     use super::*;
 
-    const STATED: [(&str, &str); 13] = [
+    const STATED: [(&str, &str); 11] = [
         ("account.upserted", r#"{"account":"a","kind":"customer"}"#),
         ("person.upserted", r#"{"person":"a","account":null,"active":true}"#),
         ("permission.granted", r#"{"person":"a","permission":"view_and_manage_download_packages"}"#),
         ("product.upserted", r#"{"product":"a"}"#),
         ("package.upserted", r#"{"package":"a","producer":"b","container_delivery":true}"#),
         ("package.product.mapped", r#"{"package":"a","product":"b"}"#),
-        ("package.eula.required", r#"{"package":"a","eula":"b"}"#),
-        ("package.eula.accepted", r#"{"package":"a","person":"b","eula":"c"}"#),
         ("entitlement.upserted", r#"{"entitlement":"a","account":"b","state":"active"}"#),
         ("entitlement.line.upserted", r#"{"line":"a","entitlement":"b","product":"c","starts":null,"ends":null}"#),
         ("entitlement.person.assigned", r#"{"entitlement":"a","person":"b"}"#),

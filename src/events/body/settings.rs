@@ -61,20 +61,6 @@ pub struct SourceSettings {
     /// Whether an inactive person of this source shuts the whole user out.
     #[serde(default)]
     pub authoritative: bool,
-    /// What the end of one of its packages ends.
-    #[serde(default)]
-    pub package_end: PackageEnd,
-}
-
-/// What the end of a package (`effective_until`) ends. A line's own end always ends what it gives.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PackageEnd {
-    /// The access of every customer.
-    #[default]
-    Access,
-    /// That of customers whose line starts later: an archived package stays open to lines whose dates overlap its own.
-    Overlap,
 }
 
 /// How a source orders the events of one subject. Never mixed within a source (DESIGN 5).

@@ -170,9 +170,6 @@ pub(crate) fn is_effective(body: &Body) -> bool {
         | Body::PermissionGranted(_)
         | Body::ProductUpserted(_)
         | Body::PackageProductMapped(_)
-        // It gives nobody anything, and where it is no more everybody has more: that is no less for the guard.
-        | Body::PackageEulaRequired(_)
-        | Body::PackageEulaAccepted(_)
         | Body::LineUpserted(_)
         | Body::PersonAssigned(_)
         | Body::GroupUpserted(_)
@@ -183,8 +180,6 @@ pub(crate) fn is_effective(body: &Body) -> bool {
         | Body::ProductRemoved(_)
         | Body::PackageRemoved(_)
         | Body::PackageProductUnmapped(_)
-        | Body::PackageEulaWaived(_)
-        | Body::PackageEulaWithdrawn(_)
         | Body::EntitlementRemoved(_)
         | Body::LineRemoved(_)
         | Body::PersonUnassigned(_)

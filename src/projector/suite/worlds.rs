@@ -22,12 +22,8 @@ pub(crate) fn event(source: &str, id: &str, kind: &str, data: &str, sequence: u6
 
 /// The settings under which worlds are played: `a` and `b` order by version, `b` is authoritative.
 pub(crate) fn settings(extra: &str) -> NewEvent {
-    settings_with("access", extra)
-}
-
-fn settings_with(package_end: &str, extra: &str) -> NewEvent {
     let data = format!(
-        r#"{{"sources":{{"a":{{"order":"version","package_end":"{package_end}"}},"b":{{"order":"version","authoritative":true}}}},"bindings_on_managed":true{extra}}}"#
+        r#"{{"sources":{{"a":{{"order":"version"}},"b":{{"order":"version","authoritative":true}}}},"bindings_on_managed":true{extra}}}"#
     );
     event("local", &format!("settings{extra}"), "settings.set", &data, 0)
 }
@@ -117,12 +113,6 @@ pub(crate) fn random_step() -> impl Strategy<Value = (&'static str, &'static str
                 ("account.upserted", format!(r#"{{"account":"{id}","kind":"producer","parent":{parent}}}"#))
             })
             .boxed(),
-        2 => (account(), account(), account())
-            .prop_map(|(id, one, other)| {
-                let parents = format!(r#"["{one}","{other}"]"#);
-                ("account.upserted", format!(r#"{{"account":"{id}","kind":"producer","parents":{parents}}}"#))
-            })
-            .boxed(),
         1 => removed("account.removed", "account", account().boxed()),
         5 => (id(), maybe(), 0..5_u8, prop_oneof![Just("null"), Just("\"Ada\""), Just("\"bob\"")])
             .prop_map(|(id, account, active, name)| {
@@ -152,28 +142,12 @@ pub(crate) fn random_step() -> impl Strategy<Value = (&'static str, &'static str
             .boxed(),
         1 => removed("package.removed", "package", id().boxed()),
         4 => pair(["package.product.mapped", "package.product.unmapped"], "package", "product", ["1", "2"]),
-        1 => (id(), account(), account()).prop_map(|(id, account, other)| {
-            let partners = format!(r#"[{{"account":"{other}","tier":"reseller"}}]"#);
-            let data = format!(r#"{{"entitlement":"{id}","account":"{account}","passed_on_by":{partners},"state":"active"}}"#);
-            ("entitlement.upserted", data)
-        }).boxed(),
         4 => (id(), account(), prop_oneof![4 => Just("active"), 1 => Just("on_hold"), 1 => Just("inactive")])
             .prop_map(|(id, account, state)| {
                 let data = format!(r#"{{"entitlement":"{id}","account":"{account}","state":"{state}"}}"#);
                 ("entitlement.upserted", data)
             })
             .boxed(),
-        1 => (any::<bool>(), id()).prop_map(|(on, id)| match on {
-            true => ("package.eula.required", format!(r#"{{"package":"{id}","eula":"u"}}"#)),
-            false => ("package.eula.waived", format!(r#"{{"package":"{id}"}}"#)),
-        }).boxed(),
-        3 => (0..4_u8, id(), id()).prop_map(|(how, id, person)| match how {
-            0 => ("package.eula.withdrawn", format!(r#"{{"package":"{id}","person":"{person}"}}"#)),
-            n => {
-                let eula = if n == 1 { "v" } else { "u" };
-                ("package.eula.accepted", format!(r#"{{"package":"{id}","person":"{person}","eula":"{eula}"}}"#))
-            }
-        }).boxed(),
         1 => removed("entitlement.removed", "entitlement", id().boxed()),
         5 => (id(), id(), id(), window())
             .prop_map(|(id, entitlement, product, (starts, ends))| {
@@ -351,8 +325,7 @@ pub(crate) fn worlds() -> impl Strategy<Value = Vec<NewEvent>> {
     let events =
         (steps, any::<bool>(), 0..100_u8, any::<bool>()).prop_map(|(steps, sub_accounts, retired, with_local)| {
             let extra = if sub_accounts { r#","customer_sub_accounts":true"# } else { "" };
-            let package_end = if retired.is_multiple_of(2) { "access" } else { "overlap" };
-            let mut all = vec![settings_with(package_end, extra)];
+            let mut all = vec![settings(extra)];
             all.extend(initial_facts());
             if with_local {
                 all.extend(local_facts());

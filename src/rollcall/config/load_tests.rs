@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use rollcall_events::{Order, PackageEnd};
+use rollcall_events::Order;
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -327,15 +327,10 @@ fn the_environment_reaches_every_key_and_names_sources_without_regard_to_dash_an
     let loaded = with(file, &[("ROLLCALL__SOURCE__CORP_FLEX__ORDER", "time")], &[]).ok().unwrap();
     assert_eq!(loaded.config.source[&"corp-flex".parse().unwrap()].order(), Order::Time);
 
-    let alone = [
-        ("ROLLCALL__SOURCE__FLEXNET__SECRET", SECRET),
-        ("ROLLCALL__SOURCE__FLEXNET__AUTHORITATIVE", "true"),
-        ("ROLLCALL__SOURCE__FLEXNET__PACKAGE_END", "overlap"),
-    ];
+    let alone = [("ROLLCALL__SOURCE__FLEXNET__SECRET", SECRET), ("ROLLCALL__SOURCE__FLEXNET__AUTHORITATIVE", "true")];
     let loaded = with("", &alone, &[]).ok().unwrap();
     let name = "flexnet".parse().unwrap();
     assert!(loaded.config.source[&name].authoritative());
-    assert_eq!(loaded.config.source[&name].package_end(), PackageEnd::Overlap);
     assert_eq!(loaded.secrets[&name].expose_secret(), SECRET);
 
     let twice = [("ROLLCALL__SOURCE__CORP_FLEX__ORDER", "time"), ("ROLLCALL__SOURCE__corp-flex__ORDER", "version")];

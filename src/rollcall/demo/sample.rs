@@ -210,8 +210,7 @@ fn accounts(list: &mut FactList) {
     let customers = CUSTOMERS.iter().map(|(id, name, parent)| (AccountKind::Customer, *id, *name, *parent));
     for (kind, account, name, parent) in producers.chain(customers) {
         let body = id(account).map(|account| {
-            let (parent, parents) = (parent.and_then(id), Vec::new());
-            Body::AccountUpserted(Account { account, kind, parent, parents, name: Some(name.into()) })
+            Body::AccountUpserted(Account { account, kind, parent: parent.and_then(id), name: Some(name.into()) })
         });
         list.add(700, 1, body);
     }
@@ -320,8 +319,7 @@ fn catalogue(list: &mut FactList) {
 
 fn entitlement_body(number: usize, state: EntitlementState) -> Option<Body> {
     let (entitlement, account) = id(&format!("ENT-{number}")).zip(id(owner(number)))?;
-    let (tier, passed_on_by) = (None, Vec::new());
-    Some(Body::EntitlementUpserted(Entitlement { entitlement, account, tier, passed_on_by, state }))
+    Some(Body::EntitlementUpserted(Entitlement { entitlement, account, state }))
 }
 
 fn entitlements(list: &mut FactList) {

@@ -49,11 +49,7 @@ pub fn configuration_of(
         }
         sources.insert(
             name.clone(),
-            SourceSettings {
-                order: configured.order(),
-                authoritative: configured.authoritative(),
-                package_end: configured.package_end(),
-            },
+            SourceSettings { order: configured.order(), authoritative: configured.authoritative() },
         );
     }
     Ok(Configuration { profile: profile.clone(), settings: access.settings(sources) })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rollcall_entitlements::Format as PostedFormat;
-use rollcall_events::{Order, PackageEnd};
+use rollcall_events::Order;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +23,6 @@ pub struct Entitlements {
     order: Order,
     /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives.
     authoritative: bool,
-    /// What the end of a package (`effective_until`) ends: `access` (that of every customer) or `overlap` (that of customers
-    /// whose line starts later: an archived package stays open to lines whose dates overlap its own).
-    package_end: PackageEnd,
 }
 
 /// How a source writes its notifications.
@@ -38,13 +35,7 @@ enum Format {
 
 impl Default for Entitlements {
     fn default() -> Self {
-        Self {
-            format: Format::Cloudevents,
-            sender: Sender::default(),
-            order: Order::Version,
-            authoritative: false,
-            package_end: PackageEnd::Access,
-        }
+        Self { format: Format::Cloudevents, sender: Sender::default(), order: Order::Version, authoritative: false }
     }
 }
 
@@ -55,10 +46,6 @@ impl SourceConfig for Entitlements {
 
     fn authoritative(&self) -> bool {
         self.authoritative
-    }
-
-    fn package_end(&self) -> PackageEnd {
-        self.package_end
     }
 
     fn states_entitlements(&self) -> bool {

@@ -8,7 +8,7 @@ use rollcall_access::profile::nearest;
 use rollcall_entitlements::{
     Format, Listings, Mapping, MappingMistake, MappingText, RuleText, SHIPPED, ShippedMapping,
 };
-use rollcall_events::{Order, PackageEnd};
+use rollcall_events::Order;
 use rollcall_ingest::ReadOptions;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -37,9 +37,6 @@ pub struct Mapped {
     order: Option<Order>,
     /// Whether a person whom it calls inactive is shut out altogether, not only of what this source gives.
     authoritative: bool,
-    /// What the end of a package (`effective_until`) ends: `access` (that of every customer) or `overlap` (that of customers
-    /// whose line starts later: an archived package stays open to lines whose dates overlap its own).
-    package_end: PackageEnd,
     /// The zone in which its days begin and end, as in `Europe/Berlin`. When absent, as `mapping` has it, else `UTC`.
     time_zone: Option<String>,
     /// Expressions that are true of all that is its: its tenant, its live system. A body of which one is not is quarantined.
@@ -272,10 +269,6 @@ impl SourceConfig for Mapped {
 
     fn authoritative(&self) -> bool {
         self.authoritative
-    }
-
-    fn package_end(&self) -> PackageEnd {
-        self.package_end
     }
 
     fn states_entitlements(&self) -> bool {

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use rollcall_authn::{PasswordCheck, parse_network};
 use rollcall_entitlements::{Format, SecretMark};
-use rollcall_events::{Order, PackageEnd, SourceName, json::plain_words};
+use rollcall_events::{Order, SourceName, json::plain_words};
 use rollcall_ingest::{
     ReadOptions,
     connector::{Hook, Pull},
@@ -43,11 +43,6 @@ pub trait SourceConfig: fmt::Debug + Send + Sync {
 
     /// Whether a person whom the source calls inactive is shut out altogether, not only of what this source gives.
     fn authoritative(&self) -> bool;
-
-    /// What the end of one of its packages ends.
-    fn package_end(&self) -> PackageEnd {
-        PackageEnd::Access
-    }
 
     /// Whether its facts give roles by rules 2 and 3: to producers' people and to entitled customers.
     fn states_entitlements(&self) -> bool {

@@ -125,7 +125,7 @@ fn a_licensing_system_that_speaks_a_later_version_takes_away_with_words_that_are
     assert_eq!(said("in_dispute", None), 1);
     assert_eq!(server.granted("ada", &secret, "acme/x"), ["pull"]);
     assert!(server.cli(&["problems"]).out.contains("quarantined"));
-    let later = Some("https://rollcall.example/rollcall.entitlement.upserted.v1.2.json");
+    let later = Some("https://rollcall.example/rollcall.entitlement.upserted.v1.1.json");
     assert_eq!(said("in_dispute", later), 0);
     assert_eq!(server.granted("ada", &secret, "acme/x"), [""; 0]);
     assert!(server.cli(&["problems"]).out.contains("unknown_state"));

@@ -11,8 +11,6 @@ use serde_json::Value;
 /// Every event that was ever said, by subject.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    /// A package stays open to lines that overlap it.
-    overlap: bool,
     said: BTreeMap<String, Vec<(String, u64, Value, String)>>,
 }
 
@@ -32,18 +30,12 @@ impl Oracle {
         oracle
     }
 
-    pub fn overlapping(self) -> Self {
-        Self { overlap: true, ..self }
-    }
-
     /// DESIGN 5: the highest version; of equals the lesser; else the smaller hash. `None` when that is a removal.
     fn state(&self, subject: &str) -> Option<&Value> {
         let gives = |name: &str, data: &Value| match name {
             "person.upserted" if data["active"] == false => 1,
             "package.upserted" if data["container_delivery"] == false => 1,
             "entitlement.upserted" if data["state"] != "active" => 1,
-            // Whoever asks for an EULA gives less than whoever asks for none.
-            "package.eula.required" => -1,
             _ if is_end(name) => 0,
             _ => 2,
         };
@@ -64,30 +56,31 @@ impl Oracle {
         self.state(&format!("account/{id}"))
     }
 
-    fn parents(&self, id: &str) -> Vec<String> {
-        let Some(said) = self.account(id) else { return Vec::new() };
-        let several = said["parents"].as_array().into_iter().flatten();
-        several.chain([&said["parent"]]).filter_map(|parent| parent.as_str().map(str::to_owned)).collect()
+    fn parent(&self, id: &str) -> Option<String> {
+        Some(self.account(id)?["parent"].as_str()?.to_owned())
     }
 
-    /// Everything that is above an account by some way.
-    fn above(&self, id: &str) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        let mut left = self.parents(id);
-        while let Some(above) = left.pop() {
-            if found.insert(above.clone()) {
-                left.extend(self.parents(&above));
+    fn in_cycle(&self, id: &str) -> bool {
+        let (mut seen, mut at) = (BTreeSet::new(), id.to_owned());
+        while let Some(above) = self.parent(&at) {
+            if above == id {
+                return true;
             }
+            if !seen.insert(above.clone()) {
+                return false;
+            }
+            at = above;
         }
-        found
+        false
     }
 
     /// The account and those that it is a sub-account of.
     fn line(&self, id: &str) -> BTreeSet<String> {
-        let (mut line, mut left) = (BTreeSet::new(), vec![id.to_owned()]);
-        while let Some(at) = left.pop() {
-            if self.account(&at).is_some() && line.insert(at.clone()) && !self.above(&at).contains(&at) {
-                left.extend(self.parents(&at));
+        let (mut line, mut at) = (BTreeSet::new(), id.to_owned());
+        while self.account(&at).is_some() && line.insert(at.clone()) && !self.in_cycle(&at) {
+            match self.parent(&at) {
+                Some(above) => at = above,
+                None => break,
             }
         }
         line
@@ -142,41 +135,27 @@ impl Oracle {
                 if permitted && account.is_some_and(|account| self.line(account).contains(producer)) {
                     found.insert((person_id.to_owned(), project.to_owned(), "Developer".to_owned()));
                 }
-                let accepted = self.state(&format!("eula_person/{package_id}/{person_id}"));
-                let may_have = self
-                    .state(&format!("package_eula/{package_id}"))
-                    .is_none_or(|asked| accepted.is_some_and(|accepted| accepted["eula"] == asked["eula"]));
-                let entitled = may_have
-                    && self.all("line").into_iter().any(|(_, line)| {
-                        let (product, entitlement) =
-                            (line["product"].as_str().unwrap(), line["entitlement"].as_str().unwrap());
-                        let Some(bought) = self.state(&format!("entitlement/{entitlement}")) else { return false };
-                        let buyer = bought["account"].as_str().unwrap();
-                        let assigned = format!("entitlement_person/{entitlement}/");
-                        // Whoever is unassigned was assigned, also where that fact never came.
-                        let ever = self.said.keys().any(|subject| subject.starts_with(&assigned));
-                        let reached = if ever {
-                            self.state(&format!("{assigned}{person_id}")).is_some()
-                        } else {
-                            account == Some(buyer)
-                        };
-                        reached
-                            && bought["state"] == "active"
-                            && self.account(buyer).is_some()
-                            && self.state(&format!("product/{product}")).is_some()
-                            && self.state(&format!("package_product/{package_id}/{product}")).is_some()
-                            && within(line, "starts", "ends")
-                            && if self.overlap {
-                                let at = |data: &Value, key: &str| {
-                                    data[key].as_str().map(|t| t.parse::<DateTime<Utc>>().unwrap())
-                                };
-                                let (starts, until) = (at(line, "starts"), at(package, "effective_until"));
-                                at(package, "effective_from").is_none_or(|from| from <= now)
-                                    && until.is_none_or(|until| starts.is_none_or(|starts| starts < until))
-                            } else {
-                                within(package, "effective_from", "effective_until")
-                            }
-                    });
+                let entitled = self.all("line").into_iter().any(|(_, line)| {
+                    let (product, entitlement) =
+                        (line["product"].as_str().unwrap(), line["entitlement"].as_str().unwrap());
+                    let Some(bought) = self.state(&format!("entitlement/{entitlement}")) else { return false };
+                    let buyer = bought["account"].as_str().unwrap();
+                    let assigned = format!("entitlement_person/{entitlement}/");
+                    // Whoever is unassigned was assigned, also where that fact never came.
+                    let ever = self.said.keys().any(|subject| subject.starts_with(&assigned));
+                    let reached = if ever {
+                        self.state(&format!("{assigned}{person_id}")).is_some()
+                    } else {
+                        account == Some(buyer)
+                    };
+                    reached
+                        && bought["state"] == "active"
+                        && self.account(buyer).is_some()
+                        && self.state(&format!("product/{product}")).is_some()
+                        && self.state(&format!("package_product/{package_id}/{product}")).is_some()
+                        && within(line, "starts", "ends")
+                        && within(package, "effective_from", "effective_until")
+                });
                 if entitled {
                     found.insert((person_id.to_owned(), project.to_owned(), "Guest".to_owned()));
                 }
@@ -193,5 +172,5 @@ impl Oracle {
 }
 
 fn is_end(name: &str) -> bool {
-    [".removed", ".revoked", ".unmapped", ".unassigned", ".waived", ".withdrawn"].iter().any(|end| name.ends_with(end))
+    [".removed", ".revoked", ".unmapped", ".unassigned"].iter().any(|end| name.ends_with(end))
 }

@@ -126,14 +126,6 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     if quoted { Err("a quote is not closed".into()) } else { Ok(words) }
 }
 
-/// `ACCOUNT` or `ACCOUNT:TIER`.
-fn partner(text: &str) -> Value {
-    match text.split_once(':') {
-        Some((account, tier)) => json!({"account": account, "tier": tier}),
-        None => json!({"account": text}),
-    }
-}
-
 /// The whole settings: what holds anyway, and `KEY=VALUE` with dots in the key for what is inside.
 fn settings(base: &Value, words: &[String]) -> Result<Value, String> {
     let mut whole = base.clone();
@@ -162,8 +154,6 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
                     number if key == "quantity" || key == "epoch" => {
                         json!(number.parse::<u64>().map_err(|e| e.to_string())?)
                     }
-                    list if key == "parents" => json!(list.split(',').collect::<Vec<_>>()),
-                    list if key == "passed_on_by" => list.split(',').map(partner).collect(),
                     text => json!(text),
                 };
                 if data.insert(key.to_owned(), value).is_some() {
@@ -187,8 +177,6 @@ fn data(kind: &str, words: &[String]) -> Result<Value, String> {
         "product.upserted" | "product.removed" => &["product"],
         "package.upserted" | "package.removed" => &["package"],
         "package.product.mapped" | "package.product.unmapped" => &["package", "product"],
-        "package.eula.required" | "package.eula.waived" => &["package"],
-        "package.eula.accepted" | "package.eula.withdrawn" => &["package", "person"],
         "entitlement.upserted" | "entitlement.removed" => &["entitlement"],
         "entitlement.line.upserted" | "entitlement.line.removed" => &["line"],
         "entitlement.person.assigned" | "entitlement.person.unassigned" => &["entitlement", "person"],
