@@ -284,7 +284,8 @@ fn literal(url: &Url) -> Option<IpAddr> {
 }
 
 /// A URL as it may be shown: what is asked for can be somebody's.
-fn shown(url: &Url) -> String {
+#[must_use]
+pub fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 

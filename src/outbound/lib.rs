@@ -6,5 +6,5 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Answer, Client, Credentials, Fault, InvalidTarget, Limits, Target, Validators};
+pub use client::{Answer, Client, Credentials, Fault, InvalidTarget, Limits, Target, Validators, shown};
 pub use reqwest::Url;

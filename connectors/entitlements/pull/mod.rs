@@ -20,7 +20,7 @@ use rollcall_ingest::{
     },
     validate,
 };
-use rollcall_outbound::{Answer, Client, Fault, Url, Validators};
+use rollcall_outbound::{Answer, Client, Fault, Url, Validators, shown};
 use tokio::sync::Mutex;
 
 use self::cache::Cache;
@@ -220,11 +220,6 @@ impl Inner {
 fn unread(problem: &Problem) -> Failure {
     let at = if problem.pointer.is_empty() { String::new() } else { format!(" at {}", problem.pointer) };
     Failure::Partial(format!("{}{at}: {}", problem.kind, problem.detail))
-}
-
-/// A URL as it may be shown: what is asked for can be somebody's.
-fn shown(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
 trait IntoFailure {

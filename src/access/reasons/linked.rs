@@ -106,7 +106,7 @@ impl PathSearch<'_> {
             .unwrap_or(suspended)
     }
 
-    fn is_parted(&self, parted: &Parted) -> Obstacle {
+    fn parted_obstacle(&self, parted: &Parted) -> Obstacle {
         let names = &self.roster.facts.persons.names;
         let other = format!("{}/{}", self.roster.source_text(names.space(parted.person)), names.text(parted.person));
         let (text, remedy) = (format!("{other} is not linked any more"), format!("{other} is linked again"));
@@ -117,13 +117,13 @@ impl PathSearch<'_> {
     /// was not when the two parted.
     pub(super) fn formerly_let_in(&self, parted: &Parted) -> Option<Obstacle> {
         let was_there = self.person_cause(parted.person).position < parted.cause.position;
-        (was_there && self.roster.facts.is_live(parted.person)).then(|| self.is_parted(parted))
+        (was_there && self.roster.facts.is_live(parted.person)).then(|| self.parted_obstacle(parted))
     }
 
     /// What a user had through a person that it was linked with. Only what was so before the two parted: what the other
     /// is given since is nobody else's business.
     pub(super) fn find_formerly(&mut self, parted: &Parted) {
-        let own = [self.is_parted(parted)];
+        let own = [self.parted_obstacle(parted)];
         let (before, around) = (self.paths.len(), std::mem::take(&mut self.around));
         self.find_of_person(parted.person, &own, &own);
         self.around = around;
