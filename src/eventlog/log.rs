@@ -257,6 +257,15 @@ impl Tail for Log {
         self.engine.by_id(source, begins, limit).await
     }
 
+    async fn since_by_id(
+        &self,
+        source: &str,
+        begins: &[String],
+        since: Position,
+    ) -> Result<Vec<Vec<Position>>, TailError> {
+        self.engine.since_by_id(source, begins, since).await
+    }
+
     async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError> {
         self.engine.newest_by_id(source, begins).await
     }

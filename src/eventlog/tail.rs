@@ -59,6 +59,18 @@ pub trait Tail: Send + Sync + 'static {
     /// As [`TailError`].
     async fn by_id(&self, source: &str, begins: &str, limit: u32) -> Result<Vec<Position>, TailError>;
 
+    /// The positions behind `since` of a source's events whose id begins with each of these texts, and before them the newest
+    /// up to there; in position order, of each text by itself.
+    ///
+    /// # Errors
+    /// As [`TailError`].
+    async fn since_by_id(
+        &self,
+        source: &str,
+        begins: &[String],
+        since: Position,
+    ) -> Result<Vec<Vec<Position>>, TailError>;
+
     /// The newest position of a source's events whose id begins with each of these texts, in their order; nothing where
     /// there is none.
     ///

@@ -14,7 +14,7 @@ pub use baseline::{BaselineEntries, BaselineEntry, Fingerprint, RecordedFact, Re
 pub use delivery::{
     AnsweredEvent, Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError,
     IsRetired, Part, PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, Replayed, SameDelivery,
-    SameNotification, StoredDelivery, ValidEvent, Verdict, validate,
+    SameNotification, Sent, StoredDelivery, ValidEvent, Verdict, validate,
 };
 pub use personal::Personal;
 pub use reading::{

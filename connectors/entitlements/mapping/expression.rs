@@ -406,7 +406,7 @@ impl Charging {
             | operators::NOT_STRICTLY_FALSE
             | operators::NEGATE => Expr::Call(all(call.args.iter().map(|arg| self.expression(arg)).collect(), name)),
             operators::INDEX if !call.args.first().is_some_and(is_optional) => {
-                Expr::Call(all(call.args.iter().map(|arg| self.expression(arg)).collect(), name))
+                Expr::Call(all(self.indexed(call), name))
             }
             operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT => {
                 let of_kind = match call.args.get(1).map(|index| &index.expr) {
@@ -414,7 +414,7 @@ impl Charging {
                     Some(Expr::Literal(LiteralValue::Int(_) | LiteralValue::UInt(_))) => LIST,
                     _ => INDEXED,
                 };
-                let mut args: Vec<_> = call.args.iter().map(|arg| self.expression(arg)).collect();
+                let mut args = self.indexed(call);
                 if let Some(on) = args.first_mut() {
                     *on = ided(Expr::Call(all(vec![on.clone()], of_kind)));
                 }
@@ -439,6 +439,12 @@ impl Charging {
                 Expr::Call(CallExpr { func_name: name.to_owned(), target, args })
             }
         }
+    }
+
+    /// What an index is looked for in, and the index, which is looked at as a whole.
+    fn indexed(&self, call: &CallExpr) -> Vec<IdedExpr> {
+        let arg = |(nth, arg)| if nth == 0 { self.expression(arg) } else { self.copied(arg) };
+        call.args.iter().enumerate().map(arg).collect()
     }
 
     /// A part whose value is copied or looked at as a whole. What a loop collects stays as the evaluator knows it, else it

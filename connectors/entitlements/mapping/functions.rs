@@ -24,7 +24,7 @@ use rollcall_events::time::parse_day;
 
 use super::{
     meter::Meter,
-    values::{contains, same, weight},
+    values::{contains, readable, same, weight},
 };
 
 /// Functions that are called with everything in parentheses.
@@ -141,9 +141,10 @@ fn metered<'a>(args: &'a [CowVal<'_, '_>]) -> Result<&'a Meter, ExecutionError> 
     meter.ok_or_else(|| ExecutionError::function_error(COST, "there is no meter"))
 }
 
-/// Hands a value on and charges what it costs to copy it or to look at it.
+/// Hands a value on that can be read and charges what it costs to copy it or to look at it.
 fn cost<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     let value = first(&args)?;
+    readable(value)?;
     metered(&args)?.charge(weight(value))?;
     into_first(args)
 }

@@ -96,6 +96,32 @@ fn an_item_that_cannot_be_read_does_not_take_the_others_along() {
         let made = told(&PRODUCTS.replace("payload.products", "payload"), &body);
         assert_eq!(made[0], "product/d", "{shown}: {made:?}");
     }
+    // Nor does it count as absent, whatever is asked of it.
+    let body = br#"{"products": [{"id": "a"}, {"id": NaN}, {"id": "d"}]}"#;
+    for asked in [
+        "{'a': true}[?p].hasValue()",
+        "!{'a': true}[?p].hasValue()",
+        "p in ['a']",
+        "never(p)",
+        "!never(p)",
+        "never(p.id)",
+        "has(p.id)",
+        "!has(p.id)",
+        "p.?id.hasValue()",
+        "!p.?id.hasValue()",
+        "p[?'id'].orValue('a') == 'a'",
+        "type(p) == map",
+        "type(p) != map",
+        "dyn(p) != null",
+        "[p].size() == 1",
+        "{'x': p}.size() == 1",
+        "optional.of(p).hasValue()",
+        "[1].exists(n, p == n)",
+    ] {
+        let all = PRODUCTS.replace("payload.products", &format!("payload.products.filter(p, {asked})"));
+        let made = told(&all, body);
+        assert!(made.iter().all(|part| !part.starts_with("product/")) && !made.is_empty(), "{asked}: {made:?}");
+    }
     // No text of a body is taken for what stands in for another.
     let text = br#"{"products": [{"id": "\u0000unreadable"}, {"id": "unreadable"}, {"id": "\x"}]}"#;
     assert_eq!(told(PRODUCTS, text)[1..], ["product/unreadable", "malformed /products/2/id"]);

@@ -264,13 +264,22 @@ fn count(length: usize) -> CelInt {
     i64::try_from(length).unwrap_or(i64::MAX).into()
 }
 
+/// What cannot be read may be anything: whoever looks at it comes to nothing.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn readable(value: &dyn Val) -> Result<(), ExecutionError> {
+    match value.as_any().is_some_and(|any| any.is::<Unreadable>()) {
+        true => Err(ExecutionError::function_error("", "it depends on what cannot be read")),
+        false => Ok(()),
+    }
+}
+
 /// Whether two values are equal. What is compared is charged.
 pub(super) fn same(a: &dyn Val, b: &dyn Val, meter: Option<&Meter>) -> Result<bool, ExecutionError> {
     meter.map_or(Ok(()), |meter| meter.charge(weight(a)))?;
-    // Whether it is the same as something else nobody can say.
-    if [a, b].iter().any(|value| value.as_any().is_some_and(|any| any.is::<Unreadable>())) {
-        return Err(ExecutionError::function_error("", "what cannot be read is compared with something"));
-    }
+    readable(a)?;
+    readable(b)?;
     let size = |value: &dyn Val| value.as_sizer().map(|sizer| *sizer.size().inner());
     match (a.get_type().kind(), b.get_type().kind()) {
         (Kind::List, Kind::List) | (Kind::Map, Kind::Map) if size(a) != size(b) => Ok(false),

@@ -145,6 +145,22 @@ impl Tail for MemoryLog {
         Ok(found.into_iter().filter_map(|(_, at)| Some(state.records.get(at)?.position)).collect())
     }
 
+    async fn since_by_id(
+        &self,
+        source: &str,
+        begins: &[String],
+        since: Position,
+    ) -> Result<Vec<Vec<Position>>, TailError> {
+        let mut found = Vec::with_capacity(begins.len());
+        for begins in begins {
+            let mut positions = self.by_id(source, begins, u32::MAX).await?;
+            positions.sort_unstable();
+            let before = positions.partition_point(|at| *at <= since).saturating_sub(1);
+            found.push(positions.split_off(before));
+        }
+        Ok(found)
+    }
+
     async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError> {
         let mut newest = Vec::with_capacity(begins.len());
         for begins in begins {

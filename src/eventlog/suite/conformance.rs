@@ -428,6 +428,17 @@ pub(crate) async fn an_event_is_found_by_the_beginning_of_its_id(log: Log, _: Ar
         assert_eq!(positions.iter().map(|position| position.0).collect::<Vec<_>>(), found, "{begins}");
     }
     assert_eq!(log.by_id("other", "ab", 9).await.unwrap(), []);
+    let begins = ["ab", "zz", "abc", "x"].map(str::to_owned);
+    for (since, found) in [
+        (0, [vec![1, 2, 3, 4], vec![], vec![1, 2], vec![5]]),
+        (1, [vec![1, 2, 3, 4], vec![], vec![1, 2], vec![5]]),
+        (2, [vec![2, 3, 4], vec![], vec![2], vec![5]]),
+        (9, [vec![4], vec![], vec![2], vec![5]]),
+    ] {
+        let positions = log.since_by_id(source.as_str(), &begins, Position(since)).await.unwrap();
+        assert_eq!(positions, found.map(|of| of.into_iter().map(Position).collect::<Vec<_>>()), "since {since}");
+    }
+    assert_eq!(log.since_by_id("other", &begins, Position(0)).await.unwrap(), vec![vec![]; 4]);
     for begins in ["", "a", "ab", "zz"] {
         let other = (1u64..).zip(ids).filter(|(_, id)| !id.starts_with(begins)).map(|(at, _)| Position(at)).max();
         assert_eq!(log.newest_by_other_id(source.as_str(), begins).await.unwrap(), other, "{begins}");

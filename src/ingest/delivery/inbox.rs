@@ -8,7 +8,7 @@ use rollcall_events::{Position, SourceName};
 use crate::{
     connector::{Found, Headers, Hook, Occasion, ProblemType},
     delivery::{
-        model::{Delivery, DeliveryId, Part, Verdict},
+        model::{Delivery, DeliveryId, Part, Sent, Verdict},
         quarantine::Quarantine,
     },
     personal::Personal,
@@ -59,8 +59,8 @@ pub struct SameNotification {
 pub struct SameDelivery {
     /// Its id.
     pub id: DeliveryId,
-    /// It was refused and is not taken yet: only its signature tells whether it is the sender's.
-    pub rejected: bool,
+    /// What became of it. Of one that was refused and is not taken yet only its signature tells whether it is the sender's.
+    pub verdict: Verdict,
     /// Its headers.
     pub headers: Headers,
 }
@@ -69,7 +69,8 @@ impl SameNotification {
     /// The deliveries that are the sender's.
     pub(crate) fn authentic(self, delivery: &Delivery, hook: &dyn Hook) -> Vec<DeliveryId> {
         let fits = |of: &Headers| hook.verify(of, &delivery.body, Occasion::Replay(Found::Rejected)).is_ok();
-        let of_sender = self.deliveries.into_iter().filter(|same| !same.rejected || fits(&same.headers));
+        let is_sender_s = |same: &SameDelivery| same.verdict != Verdict::Rejected || fits(&same.headers);
+        let of_sender = self.deliveries.into_iter().filter(is_sender_s);
         of_sender.map(|same| same.id).collect()
     }
 }
@@ -121,6 +122,12 @@ pub trait Inbox: Send + Sync + 'static {
     /// # Errors
     /// As [`InboxError`].
     async fn find(&self, delivery: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError>;
+
+    /// When each of these was sent, of those that are kept.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<Sent>, InboxError>;
 
     /// Whether the same notification came before, as far as deliveries are kept. Of one that came thousands of times the
     /// oldest are given.

@@ -11,7 +11,7 @@ mod telemetry;
 pub(crate) mod validate;
 
 pub use inbox::{Durability, Inbox, InboxError, PartOutcomes, SameDelivery, SameNotification, StoredDelivery};
-pub use model::{Delivery, DeliveryId, Part, PartState, Replayed, Verdict};
+pub use model::{Delivery, DeliveryId, Part, PartState, Replayed, Sent, Verdict};
 pub use quarantine::Quarantine;
 pub use receive::{AnsweredEvent, DeliveryAnswer, HookRoute, InboundCall, IsRetired, ReceiveError, Receiver};
 pub use replay::ReplayError;

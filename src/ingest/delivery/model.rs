@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use rollcall_events::{InvalidName, Position, SourceName, prefixed_id};
 use serde::Serialize;
 
-use crate::connector::{Headers, Problem};
+use crate::connector::{Headers, Notification, Problem};
 
 /// The id of a delivery, `dlv_` and a UUIDv7: sorts by arrival.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -67,8 +67,63 @@ pub struct Delivery {
     pub headers: Headers,
     /// The raw bytes.
     pub body: Bytes,
-    /// The id that its sender gave to the notification and signed; the same however often it is sent.
-    pub notification: Option<Arc<str>>,
+    /// What its sender signed of the notification that it is.
+    pub notification: Option<Notification>,
+}
+
+/// When a delivery was sent. Like is compared with like: the sender's clock may be another than ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Sorts by arrival.
+    pub id: DeliveryId,
+    /// By our clock.
+    pub received_at: DateTime<Utc>,
+    /// By the sender's clock.
+    pub signed_at: Option<DateTime<Utc>>,
+    /// Whether it was refused when it arrived: then it may have been on its way for long, or have been kept back by
+    /// somebody.
+    pub refused: bool,
+}
+
+impl Sent {
+    pub(crate) fn of(delivery: &Delivery, refused: bool) -> Self {
+        let signed_at = delivery.notification.as_ref().map(|of| of.signed_at);
+        Self { id: delivery.id.clone(), received_at: delivery.received_at, signed_at, refused }
+    }
+
+    /// Of a delivery that is not kept any more: its id tells when it arrived.
+    pub(crate) fn forgotten(id: DeliveryId) -> Self {
+        Self { id, received_at: DateTime::UNIX_EPOCH, signed_at: None, refused: false }
+    }
+
+    /// Of what was taken when it came the order of arrival is the order. What was refused counts as of when it was signed,
+    /// and before what was signed in the same second and not refused.
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
+        match (self.said_at(), other.said_at()) {
+            (Some(mine), Some(theirs)) if self.refused || other.refused => {
+                (mine, !self.refused, &self.id) > (theirs, !other.refused, &other.id)
+            }
+            _ => self.counted() > other.counted(),
+        }
+    }
+
+    /// By whichever clock is behind: nothing that was said later was recorded before.
+    pub(crate) fn at(&self) -> DateTime<Utc> {
+        self.said_at().filter(|_| self.refused).unwrap_or(self.received_at)
+    }
+
+    /// When it was signed; by a clock that is ahead of ours, when it arrived.
+    fn said_at(&self) -> Option<DateTime<Utc>> {
+        self.signed_at.map(|signed| signed.min(self.received_at))
+    }
+
+    /// Where it stands among those of which it is not known when they were signed.
+    fn counted(&self) -> DeliveryId {
+        match self.signed_at {
+            Some(signed) if self.refused && signed < self.received_at => DeliveryId::new(signed, [0; 10]),
+            _ => self.id.clone(),
+        }
+    }
 }
 
 /// Bodies hold personal data, so they are not for printing.

@@ -25,9 +25,9 @@ use crate::{
     },
     delivery::{
         inbox::{Durability, Inbox, InboxError, PartOutcomes, SameNotification},
-        model::{Delivery, DeliveryId, Part, PartState, Verdict},
+        model::{Delivery, DeliveryId, Part, PartState, Sent, Verdict},
         quarantine::{Quarantine, QuarantineBudget},
-        said::{Arrival, Deliveries, Fact, Fate, Identity, Sent, judge_again, judge_arrival, newest_of_own_id},
+        said::{Arrival, Fact, Fate, Identity, judge_again, judge_arrival, newest_of_own_id},
         telemetry,
         validate::{Places, validate},
     },
@@ -284,7 +284,7 @@ impl Receiver {
             source: hook_state.route.source.clone(),
             received_at: now,
             client: call.client,
-            notification: hook.notification(&headers).map(|of| of.id.into()),
+            notification: hook.notification(&headers),
             headers,
             body: call.body,
         };
@@ -312,13 +312,17 @@ impl ReceiverState {
         self.hooks.get(&source.parse::<SourceName>().ok()?)
     }
 
-    async fn process(&self, source: &SourceName, delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
+    async fn process(self: Arc<Self>, source: &SourceName, delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
         let hook_state = self.hooks.get(source).ok_or(ReceiveError::UnknownSource)?;
         let limit = hook_state.route.max_in_flight;
         let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
         let mapped = hook_state.map_apart(&delivery, delivery.received_at).await?;
         let MappedDelivery { parts, facts, mut personal } = mapped;
-        if parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_))) {
+        let unreadable = parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_)));
+        if unreadable {
+            if let Some(answer) = self.clone().go_over_kept(&delivery).await? {
+                return Ok(answer);
+            }
             let (max, bytes) = (hook_state.route.max_quarantine, delivery.body.len() as u64);
             let now = delivery.received_at;
             hook_state.quarantine.take((self.inbox.as_ref(), source), max, bytes, now).await?;
@@ -340,19 +344,17 @@ impl ReceiverState {
         let arrival = if same.is_empty() {
             None
         } else {
-            let sent = Sent::new(&delivery, false, hook_state.route.hook.as_ref());
-            Some(Arrival::of(&self.deliveries(hook_state), sent, &same).await?)
+            Some(Arrival::of(self.inbox.as_ref(), Sent::of(&delivery, false), &same).await?)
         };
         if let Some(arrival) = &arrival {
             personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at()));
         }
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced: that a
         // notification came is known by nothing else where all of it was known and nothing has an id.
-        let quarantined = || parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_)));
-        let only_here = signed && unmarked || !personal.is_empty() || quarantined();
+        let only_here = signed && unmarked || !personal.is_empty() || unreadable;
         let durability = if only_here { Durability::Synced } else { Durability::Written };
         self.inbox.store(delivery.clone(), parts.clone(), personal, durability).await?;
-        self.append(&delivery, parts, facts, arrival.as_ref()).await
+        self.append(&delivery, parts, facts, arrival).await
     }
 
     /// Appends the valid events and saves what became of them. `arrival` is of one that is gone over again, or came again,
@@ -362,7 +364,7 @@ impl ReceiverState {
         delivery: &Delivery,
         mut parts: Vec<Part>,
         facts: Vec<Fact>,
-        arrival: Option<&Arrival>,
+        arrival: Option<Arrival<'_>>,
     ) -> Result<DeliveryAnswer, ReceiveError> {
         let kinds: Vec<Arc<str>> = facts.iter().map(|fact| fact.event.kind.clone()).collect();
         let ids: Vec<(Arc<str>, Arc<str>)> =
@@ -407,7 +409,7 @@ impl ReceiverState {
         &self,
         delivery: &Delivery,
         facts: Vec<Fact>,
-        arrival: Option<&Arrival>,
+        arrival: Option<Arrival<'_>>,
     ) -> Result<Vec<PartState>, ReceiveError> {
         let hook_state = self.hooks.get(&delivery.source).filter(|state| state.route.order == Order::Observed);
         let own: Vec<bool> = facts.iter().map(|fact| fact.identity == Identity::Event).collect();
@@ -415,9 +417,8 @@ impl ReceiverState {
             (Some(of), None) if facts.iter().any(|fact| fact.identity == Identity::Statement) => {
                 judge_arrival(&*self.tail, delivery, &facts, self.own_ids(of).await?).await?
             }
-            (Some(of), Some(arrival)) => {
-                let (own_ids, deliveries) = (self.own_ids(of).await?, self.deliveries(of));
-                judge_again(&*self.tail, delivery, &facts, own_ids, (arrival, &deliveries)).await?
+            (Some(of), Some(mut arrival)) => {
+                judge_again(&*self.tail, delivery, &facts, self.own_ids(of).await?, &mut arrival).await?
             }
             // A version or a time tells news from what comes again, and so does an id of the sender.
             _ => facts.into_iter().map(|fact| Fate::Append(fact.event)).collect(),
@@ -448,10 +449,6 @@ impl ReceiverState {
             hook_state.note_own_ids(own.max());
         }
         Ok(states)
-    }
-
-    pub(crate) fn deliveries<'a>(&'a self, hook_state: &'a HookState) -> Deliveries<'a> {
-        Deliveries::new(self.inbox.as_ref(), hook_state.route.hook.as_ref())
     }
 
     /// The newest event of a source to which the sender gave an id. Whoever asks has the source's turn alone.

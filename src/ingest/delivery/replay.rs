@@ -10,9 +10,9 @@ use crate::{
     connector::{Found, Occasion, ProblemType, Rejection},
     delivery::{
         inbox::InboxError,
-        model::{DeliveryId, Replayed, Verdict},
+        model::{Delivery, DeliveryId, Replayed, Sent, Verdict},
         receive::{DeliveryAnswer, MappedDelivery, ReceiveError, Receiver, ReceiverState},
-        said::{Arrival, Sent},
+        said::Arrival,
         telemetry,
     },
     personal::micros,
@@ -108,6 +108,21 @@ impl Receiver {
 }
 
 impl ReceiverState {
+    /// Goes over the same notification where it is in quarantine already: sent a thousand times, it takes the room of one.
+    pub(crate) async fn go_over_kept(
+        self: Arc<Self>,
+        delivery: &Delivery,
+    ) -> Result<Option<DeliveryAnswer>, ReceiveError> {
+        let same = self.inbox.same_notification(delivery).await?.deliveries;
+        let Some(kept) = same.into_iter().find(|same| same.verdict == Verdict::Quarantined) else { return Ok(None) };
+        match self.replay(&kept.id).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(ReplayError::Receive(error)) => Err(error),
+            // It is not kept any more, or it was taken under what does not count any more: this one is kept by itself.
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn replay(self: Arc<Self>, id: &DeliveryId) -> Result<DeliveryAnswer, ReplayError> {
         let kept = self.inbox.find(id).await?.ok_or(ReplayError::Unknown)?;
         let delivery = kept.delivery;
@@ -131,8 +146,7 @@ impl ReceiverState {
         let arrival = if observed {
             let same = self.inbox.same_notification(&delivery).await?;
             let same = same.authentic(&delivery, hook_state.route.hook.as_ref());
-            let sent = Sent::new(&delivery, kept.refused, hook_state.route.hook.as_ref());
-            Some(Arrival::of(&self.deliveries(hook_state), sent, &same).await?)
+            Some(Arrival::of(self.inbox.as_ref(), Sent::of(&delivery, kept.refused), &same).await?)
         } else {
             None
         };
@@ -141,6 +155,6 @@ impl ReceiverState {
         }
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
-        Ok(self.append(&delivery, parts, facts, arrival.as_ref()).await?)
+        Ok(self.append(&delivery, parts, facts, arrival).await?)
     }
 }

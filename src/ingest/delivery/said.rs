@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use chrono::{DateTime, Duration, Utc};
@@ -14,10 +14,10 @@ use rollcall_eventlog::{Filter, Tail, TailError, When};
 use rollcall_events::{EventKey, NewEvent, Position, Recorded, SourceName};
 
 use crate::{
-    connector::{Hook, SenderId},
+    connector::SenderId,
     delivery::{
         inbox::{Inbox, InboxError},
-        model::{Delivery, DeliveryId, PartState},
+        model::{Delivery, DeliveryId, PartState, Sent},
         receive::ReceiveError,
         validate::{GIVEN_ID, subject_id},
     },
@@ -63,119 +63,62 @@ pub(crate) enum Fate {
     Settled(PartState),
 }
 
-/// When a delivery was said. Like is compared with like: the sender's clock may be another than ours.
-#[derive(Debug, Clone)]
-pub(crate) struct Sent {
-    /// Sorts by arrival.
-    id: DeliveryId,
-    received_at: DateTime<Utc>,
-    /// By the sender's clock.
-    signed_at: Option<DateTime<Utc>>,
-    /// Whether it was refused when it arrived: then it may have been on its way for long, or have been kept back by
-    /// somebody.
-    refused: bool,
-}
-
-impl Sent {
-    pub fn new(delivery: &Delivery, refused: bool, hook: &dyn Hook) -> Self {
-        let signed_at = hook.notification(&delivery.headers).map(|of| of.signed_at);
-        Self { id: delivery.id.clone(), received_at: delivery.received_at, signed_at, refused }
-    }
-
-    /// Of what was taken when it came the order of arrival is the order. What was refused counts as of when it was signed,
-    /// and before what was signed in the same second and not refused.
-    fn is_after(&self, other: &Self) -> bool {
-        match (self.said_at(), other.said_at()) {
-            (Some(mine), Some(theirs)) if self.refused || other.refused => {
-                (mine, !self.refused, &self.id) > (theirs, !other.refused, &other.id)
-            }
-            _ => self.counted() > other.counted(),
-        }
-    }
-
-    /// When it was signed; by a clock that is ahead of ours, when it arrived.
-    fn said_at(&self) -> Option<DateTime<Utc>> {
-        self.signed_at.map(|signed| signed.min(self.received_at))
-    }
-
-    /// Where it stands among those of which it is not known when they were signed.
-    fn counted(&self) -> DeliveryId {
-        match self.signed_at {
-            Some(signed) if self.refused && signed < self.received_at => DeliveryId::new(signed, [0; 10]),
-            _ => self.id.clone(),
-        }
-    }
-}
-
-/// Finds when the deliveries of a source were said.
-pub(crate) struct Deliveries<'a> {
+/// When a delivery was said that is gone over again, or came again, beside others of its source.
+pub(crate) struct Arrival<'a> {
     inbox: &'a dyn Inbox,
-    hook: &'a dyn Hook,
-    found: Mutex<HashMap<DeliveryId, Sent>>,
-}
-
-impl<'a> Deliveries<'a> {
-    pub fn new(inbox: &'a dyn Inbox, hook: &'a dyn Hook) -> Self {
-        Self { inbox, hook, found: Mutex::default() }
-    }
-
-    /// When it was said; of one that is not kept any more its id tells when it arrived.
-    pub async fn sent(&self, id: &DeliveryId) -> Result<Sent, InboxError> {
-        if let Some(found) = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
-            return Ok(found.clone());
-        }
-        let sent = match self.inbox.find(id).await? {
-            Some(kept) => Sent::new(&kept.delivery, kept.refused, self.hook),
-            None => Sent { id: id.clone(), received_at: DateTime::UNIX_EPOCH, signed_at: None, refused: false },
-        };
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sent.clone());
-        Ok(sent)
-    }
-}
-
-/// When a delivery was said that is gone over again, or came again.
-#[derive(Debug, Clone)]
-pub(crate) struct Arrival {
     /// The deliveries in which it came.
     own: BTreeSet<Arc<str>>,
     /// The first of them.
     first: Sent,
+    /// The others, as far as they were asked for.
+    others: HashMap<Arc<str>, Sent>,
 }
 
-impl Arrival {
+impl<'a> Arrival<'a> {
     /// The arrival of a delivery of which these are the same notification.
     ///
     /// # Errors
     /// The inbox cannot be read.
-    pub async fn of(deliveries: &Deliveries<'_>, sent: Sent, same: &[DeliveryId]) -> Result<Self, InboxError> {
+    pub async fn of(inbox: &'a dyn Inbox, sent: Sent, same: &[DeliveryId]) -> Result<Self, InboxError> {
         let own = same.iter().chain([&sent.id]).map(DeliveryId::shared).collect();
         let first = match same.iter().min().filter(|first| **first < sent.id) {
-            Some(first) => deliveries.sent(first).await?,
+            Some(first) => {
+                let found = inbox.sent(std::slice::from_ref(first)).await?.pop();
+                found.unwrap_or_else(|| Sent::forgotten(first.clone()))
+            }
             None => sent,
         };
-        Ok(Self { own, first })
+        Ok(Self { inbox, own, first, others: HashMap::new() })
     }
 
-    /// When it was first said. By whichever clock is behind: nothing that was said later was recorded before.
+    /// When it was first said.
     pub fn at(&self) -> DateTime<Utc> {
-        let Sent { received_at, signed_at, refused, .. } = self.first;
-        signed_at.filter(|_| refused).map_or(received_at, |signed| signed.min(received_at))
+        self.first.at()
+    }
+
+    /// Asks when the deliveries of these records were sent.
+    async fn look_up(&mut self, records: &[Recorded]) -> Result<(), InboxError> {
+        let of = records.iter().filter_map(|record| record.event.correlation.as_ref());
+        let unknown: BTreeSet<&Arc<str>> =
+            of.filter(|of| !self.own.contains(*of) && !self.others.contains_key(*of)).collect();
+        let ids: Vec<DeliveryId> = unknown.into_iter().filter_map(|of| of.parse().ok()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let found = self.inbox.sent(&ids).await?;
+        self.others.extend(ids.into_iter().map(|id| (id.shared(), Sent::forgotten(id))));
+        self.others.extend(found.into_iter().map(|sent| (sent.id.shared(), sent)));
+        Ok(())
     }
 
     fn is_own(&self, record: &Recorded) -> bool {
         record.event.correlation.as_ref().is_some_and(|of| self.own.contains(of))
     }
 
-    /// Whether a record is of something else that was said later.
-    async fn is_before(&self, deliveries: &Deliveries<'_>, record: &Recorded) -> Result<bool, InboxError> {
-        if self.is_own(record) {
-            return Ok(false);
-        }
-        let of = record.event.correlation.as_deref().and_then(|of| of.parse::<DeliveryId>().ok());
-        match of {
-            Some(of) => Ok(deliveries.sent(&of).await?.is_after(&self.first)),
-            None => Ok(true),
-        }
+    /// Whether a record that was looked up is of something else that was said later; what came with no delivery is.
+    fn is_before(&self, record: &Recorded) -> bool {
+        let sent = record.event.correlation.as_ref().and_then(|of| self.others.get(of));
+        !self.is_own(record) && sent.is_none_or(|sent| sent.is_after(&self.first))
     }
 }
 
@@ -188,27 +131,23 @@ struct Said {
     at: Option<Position>,
     /// The id of its event.
     id: Arc<str>,
+    /// Whether something else may have been said since: then no statement is the same.
+    outdated: bool,
 }
 
 impl Said {
     fn of(event: &NewEvent, at: Option<Position>) -> Self {
-        Self { kind: event.kind.clone(), data: event.data.clone(), at, id: event.key.id.clone() }
+        Self { kind: event.kind.clone(), data: event.data.clone(), at, id: event.key.id.clone(), outdated: false }
     }
 
     /// What was said last, as far as ids that were given to events tell. Up to `own_ids` the sender gave some itself, and
     /// could have said something else since.
     fn last(record: &Recorded, own_ids: Position) -> Self {
-        let said = Self::of(&record.event, Some(record.position));
-        if record.position > own_ids { said } else { said.or_something_else() }
-    }
-
-    /// It is not known whether this was said last: no statement is the same.
-    fn or_something_else(self) -> Self {
-        Self { kind: "".into(), ..self }
+        Self { outdated: record.position <= own_ids, ..Self::of(&record.event, Some(record.position)) }
     }
 
     fn says(&self, event: &NewEvent) -> bool {
-        self.kind == event.kind && self.data == event.data
+        !self.outdated && self.kind == event.kind && self.data == event.data
     }
 }
 
@@ -239,20 +178,26 @@ pub(crate) async fn judge_arrival(
     }
     // What a body says of a subject one after the other comes again as a whole where that is what was said last. Of what has
     // an id of the sender nobody knows here whether it is new.
+    let said_of = |of: &[usize]| of.iter().filter_map(|nth| facts.get(*nth)).collect::<Vec<&Fact>>();
+    places.retain(|subject, of| {
+        let said = said_of(of);
+        let all_stated = said.iter().all(|fact| fact.identity == Identity::Statement);
+        let could = last.get(*subject).zip(said.last()).is_some_and(|(last, fact)| last.says(&fact.event));
+        said.len() > 1 && all_stated && could
+    });
+    let begins: Vec<String> = places.keys().map(|subject| subject_id(subject)).collect();
+    let known = tail.since_by_id(source, &begins, Position(0)).await?;
+    let newest = known.into_iter().zip(places.values()).flat_map(|(known, of)| newest_of(known, of.len()));
+    let mut known: HashMap<Arc<str>, Vec<Recorded>> = HashMap::new();
+    for record in self::records(tail, newest.collect()).await? {
+        known.entry(record.event.subject.clone()).or_default().push(record);
+    }
     let mut again: HashMap<usize, Position> = HashMap::new();
     for (subject, of) in &places {
-        let of_subject = of.iter().filter_map(|nth| facts.get(*nth));
-        let all_stated = of_subject.clone().all(|fact| fact.identity == Identity::Statement);
-        let said: Vec<&NewEvent> = of_subject.map(|fact| &fact.event).collect();
-        let could = all_stated && last.get(*subject).zip(said.last()).is_some_and(|(last, event)| last.says(event));
-        if of.len() > 1 && could {
-            let known = tail.by_id(source, &subject_id(subject), u32::MAX).await?;
-            let known = newest_of(known, of.len());
-            let known = self::records(tail, known).await?;
-            let same = |(record, event): (&Recorded, &&NewEvent)| Said::of(&record.event, None).says(event);
-            if known.len() == of.len() && known.iter().zip(&said).all(same) {
-                again.extend(of.iter().copied().zip(known.iter().map(|record| record.position)));
-            }
+        let (known, said) = (known.get(*subject).map_or(&[][..], Vec::as_slice), said_of(of));
+        let same = |(record, fact): (&Recorded, &&Fact)| Said::of(&record.event, None).says(&fact.event);
+        if known.len() == said.len() && known.iter().zip(&said).all(same) {
+            again.extend(of.iter().copied().zip(known.iter().map(|record| record.position)));
         }
     }
     let judge = |(nth, fact): (usize, &Fact)| {
@@ -277,9 +222,8 @@ fn said_after(last: &mut HashMap<Arc<str>, Said>, delivery: &Delivery, fact: &Fa
                 event.key = said_anew(&event.key, delivery, fact.place);
             }
             // The log may know what has an id of the sender, and then it is not said now.
-            let said = Said::of(&event, None);
-            let stated = fact.identity == Identity::Statement;
-            last.insert(event.subject.clone(), if stated { said } else { said.or_something_else() });
+            let outdated = fact.identity != Identity::Statement;
+            last.insert(event.subject.clone(), Said { outdated, ..Said::of(&event, None) });
         }
     }
     Fate::Append(event)
@@ -301,23 +245,18 @@ pub(crate) async fn judge_again(
     delivery: &Delivery,
     facts: &[Fact],
     own_ids: Position,
-    (arrival, deliveries): (&Arrival, &Deliveries<'_>),
+    arrival: &mut Arrival<'_>,
 ) -> Result<Vec<Fate>, ReceiveError> {
     let source = delivery.source.as_str();
     let since = position_at(tail, arrival.at()).await?;
-    let mut subjects: BTreeMap<Arc<str>, Subject> = BTreeMap::new();
-    for fact in facts.iter().filter(|fact| fact.identity != Identity::Event) {
-        let subject = &fact.event.subject;
-        if !subjects.contains_key(subject) {
-            let read = Subject::read(tail, source, subject, since, own_ids, (arrival, deliveries)).await?;
-            subjects.insert(subject.clone(), read);
-        }
-    }
+    let of = facts.iter().filter(|fact| fact.identity != Identity::Event);
+    let of: BTreeSet<Arc<str>> = of.map(|fact| fact.event.subject.clone()).collect();
+    let mut subjects = read_subjects(tail, source, of, (since, own_ids), arrival).await?;
     // Ids of the sender's own say nothing of a subject.
-    let unknown = unknown_ids(tail, facts).await?;
+    let unknown = unknown_ids(tail, source, facts).await?;
     let sought = |fact: &&Fact| own_ids > since || unknown.contains(&fact.event.key.id);
     let sought: BTreeSet<Arc<str>> = facts.iter().filter(sought).map(|fact| fact.event.subject.clone()).collect();
-    let newer = newer(tail, source, since, &sought, (arrival, deliveries)).await?;
+    let newer = newer(tail, source, since, &sought, arrival).await?;
     let mut own = vec![None; facts.len()];
     // From the end, as what came again when it arrived stands before what was new.
     for (slot, fact) in own.iter_mut().zip(facts).rev() {
@@ -349,15 +288,33 @@ pub(crate) async fn judge_again(
                 let own = || own_after.get(&event.subject).filter(|(_, of)| *of > nth).map(|(at, _)| *at);
                 match known.newer.or_else(|| newer.get(&event.subject).copied()).or_else(own) {
                     None => said_after(&mut last, delivery, fact, event),
-                    Some(newer) => {
-                        let said = tail.by_id(source, &event.key.id, u32::MAX).await?.into_iter().max();
-                        Fate::Settled(said.map_or(PartState::Superseded(newer), PartState::Duplicate))
-                    }
+                    Some(newer) => Fate::Settled(PartState::Superseded(newer)),
                 }
             }
         });
     }
+    known_where_superseded(tail, source, facts, &mut fates).await?;
     Ok(fates)
+}
+
+/// What is older than what was said since, and was recorded when it was news, is known.
+async fn known_where_superseded(
+    tail: &dyn Tail,
+    source: &str,
+    facts: &[Fact],
+    fates: &mut [Fate],
+) -> Result<(), TailError> {
+    let superseded = |fate: &Fate| matches!(fate, Fate::Settled(PartState::Superseded(_)));
+    let mut late: Vec<(&Fact, &mut Fate)> =
+        (facts.iter().zip(fates)).filter(|(fact, fate)| fact.identity != Identity::Event && superseded(fate)).collect();
+    let ids: Vec<String> = late.iter().map(|(fact, _)| fact.event.key.id.to_string()).collect();
+    let known = tail.newest_by_id(source, &ids).await?;
+    for ((_, fate), at) in late.iter_mut().zip(known) {
+        if let Some(at) = at {
+            **fate = Fate::Settled(PartState::Duplicate(at));
+        }
+    }
+    Ok(())
 }
 
 /// What the log has of a subject, seen from when a delivery arrived.
@@ -374,32 +331,6 @@ struct Subject {
 }
 
 impl Subject {
-    async fn read(
-        tail: &dyn Tail,
-        source: &str,
-        subject: &str,
-        since: Position,
-        own_ids: Position,
-        (arrival, deliveries): (&Arrival, &Deliveries<'_>),
-    ) -> Result<Self, ReceiveError> {
-        let mut positions = tail.by_id(source, &subject_id(subject), u32::MAX).await?;
-        positions.sort_unstable();
-        let before = positions.iter().rfind(|at| **at <= since).copied();
-        positions.retain(|at| *at > since);
-        positions.extend(before);
-        let mut known = Self::default();
-        for record in records(tail, positions).await? {
-            known.ids.insert(record.event.key.id.clone());
-            if arrival.is_own(&record) {
-                known.own.push(Said::of(&record.event, Some(record.position)));
-            } else if arrival.is_before(deliveries, &record).await? {
-                known.newer = Some(record.position);
-            }
-            known.last = Some(Said::last(&record, own_ids));
-        }
-        Ok(known)
-    }
-
     /// Where the delivery said this: the last place before those that were found already.
     fn take_own(&mut self, event: &NewEvent) -> Option<Position> {
         let at = self.own.iter().rposition(|said| said.says(event))?;
@@ -407,14 +338,54 @@ impl Subject {
     }
 }
 
-/// The ids of events that the log does not have.
-async fn unknown_ids(tail: &dyn Tail, facts: &[Fact]) -> Result<BTreeSet<Arc<str>>, TailError> {
-    let mut unknown = BTreeSet::new();
-    for fact in facts.iter().filter(|fact| fact.identity == Identity::Event) {
-        let EventKey { source, id } = &fact.event.key;
-        let found = records(tail, tail.by_id(source.as_str(), id, 1).await?).await?;
-        if found.first().is_none_or(|record| record.event.key.id != *id) {
-            unknown.insert(id.clone());
+/// What the log has of these subjects under ids that were given to their events.
+async fn read_subjects(
+    tail: &dyn Tail,
+    source: &str,
+    of: BTreeSet<Arc<str>>,
+    (since, own_ids): (Position, Position),
+    arrival: &mut Arrival<'_>,
+) -> Result<BTreeMap<Arc<str>, Subject>, ReceiveError> {
+    let begins: Vec<String> = of.iter().map(|subject| subject_id(subject)).collect();
+    let mut positions = tail.since_by_id(source, &begins, since).await?.concat();
+    positions.sort_unstable();
+    let mut subjects: BTreeMap<Arc<str>, Subject> =
+        of.into_iter().map(|subject| (subject, Subject::default())).collect();
+    let mut pages = tail.records(positions);
+    while let Some(page) = pages.try_next().await? {
+        arrival.look_up(&page).await?;
+        for record in &page {
+            let Some(known) = subjects.get_mut(&record.event.subject) else { continue };
+            known.ids.insert(record.event.key.id.clone());
+            if arrival.is_own(record) {
+                known.own.push(Said::of(&record.event, Some(record.position)));
+            } else if arrival.is_before(record) {
+                known.newer = Some(record.position);
+            }
+            known.last = Some(Said::last(record, own_ids));
+        }
+    }
+    Ok(subjects)
+}
+
+/// The ids that a sender gave to events and the log does not have.
+async fn unknown_ids(tail: &dyn Tail, source: &str, facts: &[Fact]) -> Result<BTreeSet<Arc<str>>, TailError> {
+    let own = facts.iter().filter(|fact| fact.identity == Identity::Event).map(|fact| fact.event.key.id.clone());
+    let mut unknown: BTreeSet<Arc<str>> = own.collect();
+    let ids: Vec<String> = unknown.iter().map(|id| id.to_string()).collect();
+    // An id that begins with another is another: the first of what begins with an id is that id itself.
+    let begun = tail.newest_by_id(source, &ids).await?;
+    let mut positions: Vec<Position> = begun.iter().copied().flatten().collect();
+    positions.sort_unstable();
+    positions.dedup();
+    for record in records(tail, positions).await? {
+        unknown.remove(&record.event.key.id);
+    }
+    for (id, _) in ids.iter().zip(begun).filter(|(_, begun)| begun.is_some()) {
+        if unknown.contains(id.as_str()) {
+            for record in records(tail, tail.by_id(source, id, 1).await?).await? {
+                unknown.remove(&record.event.key.id);
+            }
         }
     }
     Ok(unknown)
@@ -426,17 +397,17 @@ async fn newer(
     source: &str,
     since: Position,
     subjects: &BTreeSet<Arc<str>>,
-    (arrival, deliveries): (&Arrival, &Deliveries<'_>),
+    arrival: &mut Arrival<'_>,
 ) -> Result<BTreeMap<Arc<str>, Position>, ReceiveError> {
     const PAGE: usize = 4096;
     let filter = Filter { source: Some(source.to_owned()), ..Filter::default() };
     let (mut newer, mut at, end) = (BTreeMap::new(), since, tail.head().borrow().position);
     while at < end && !subjects.is_empty() {
-        let (records, to) = tail.page(at, PAGE, &filter).await?;
-        for record in records.into_iter().filter(|record| subjects.contains(&record.event.subject)) {
-            if arrival.is_before(deliveries, &record).await? {
-                newer.insert(record.event.subject, record.position);
-            }
+        let (mut records, to) = tail.page(at, PAGE, &filter).await?;
+        records.retain(|record| subjects.contains(&record.event.subject));
+        arrival.look_up(&records).await?;
+        for record in records.into_iter().filter(|record| arrival.is_before(record)) {
+            newer.insert(record.event.subject, record.position);
         }
         at = to;
     }

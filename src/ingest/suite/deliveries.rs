@@ -2,7 +2,7 @@
 //! stands on that one inbox.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -24,7 +24,7 @@ use crate::{
     },
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
-        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SameDelivery, SameNotification,
+        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SameDelivery, SameNotification, Sent,
         StoredDelivery, Verdict,
     },
     personal::Personal,
@@ -115,6 +115,10 @@ pub(super) struct Fake {
     personal: Mutex<Vec<Personal>>,
     keep_fails: AtomicBool,
     settle_fails: AtomicBool,
+    /// What was refused when it arrived.
+    refused: Mutex<BTreeSet<DeliveryId>>,
+    /// How often it was asked for a delivery.
+    pub(super) lookups: AtomicUsize,
     settled: watch::Sender<usize>,
 }
 
@@ -155,6 +159,7 @@ impl Inbox for Fake {
         Ok(())
     }
     fn reject(&self, delivery: Delivery, reason: &'static str) {
+        self.refused.lock().unwrap().insert(delivery.id.clone());
         if delivery.headers.one("key") == Ok(Some("stale")) {
             self.rows.lock().unwrap().insert(delivery.id.clone(), (delivery, Verdict::Rejected, Vec::new()));
         }
@@ -196,22 +201,31 @@ impl Inbox for Fake {
         Ok(())
     }
     async fn find(&self, id: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         let rows = self.rows.lock().unwrap();
         Ok(rows.get(id).map(|(delivery, verdict, _)| StoredDelivery {
             delivery: delivery.clone(),
             bytes: delivery.body.len() as u64,
             verdict: *verdict,
-            refused: delivery.headers.one("key") == Ok(Some("stale")),
+            refused: self.refused.lock().unwrap().contains(id),
         }))
+    }
+    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<Sent>, InboxError> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        let rows = self.rows.lock().unwrap();
+        let refused = self.refused.lock().unwrap();
+        let kept = deliveries.iter().filter_map(|id| rows.get(id));
+        Ok(kept.map(|(delivery, ..)| Sent::of(delivery, refused.contains(&delivery.id))).collect())
     }
     async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
         let rows = self.rows.lock().unwrap();
         let same = |(kept, ..): &&PlanRow| {
-            kept.notification.is_some() && kept.notification == delivery.notification && kept.body == delivery.body
+            let id = |of: &Delivery| of.notification.as_ref().map(|of| of.id.clone());
+            id(kept).is_some() && id(kept) == id(delivery) && kept.body == delivery.body
         };
         let same = rows.values().filter(same).map(|(kept, verdict, _)| SameDelivery {
             id: kept.id.clone(),
-            rejected: *verdict == Verdict::Rejected,
+            verdict: *verdict,
             headers: kept.headers.clone(),
         });
         Ok(SameNotification { deliveries: same.collect(), is_reused: false })
@@ -274,7 +288,7 @@ pub(super) struct Setup {
     pub(super) hook: Arc<Lines>,
     pub(super) receiver: Receiver,
     retired: Arc<AtomicBool>,
-    route: HookRoute,
+    pub(super) route: HookRoute,
 }
 
 pub(super) fn setup() -> Setup {
@@ -285,7 +299,7 @@ pub(super) fn setup_ordered(order: Order) -> Setup {
     setup_with(order, HookRoute::MAX_QUARANTINE)
 }
 
-fn setup_with(order: Order, max_quarantine: Quarantine) -> Setup {
+pub(super) fn setup_with(order: Order, max_quarantine: Quarantine) -> Setup {
     let inbox = Arc::new(Fake::default());
     let log = Arc::new(Gate {
         log: Log::in_memory(LogId([1; 8]), Arc::new(TestClock::default())),

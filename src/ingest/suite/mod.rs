@@ -9,6 +9,7 @@ mod kit;
 mod links;
 mod lookups;
 mod races;
+mod repeats;
 mod runners;
 mod runs;
 mod sync_state;

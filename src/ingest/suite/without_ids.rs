@@ -11,8 +11,8 @@ use crate::{
     delivery::{DeliveryId, Durability, PartState, ReceiveError, Verdict},
 };
 
-const ON: &str = "- rollcall.package.product.mapped.v1 1 {\"package\":\"p\",\"product\":\"DB\"}";
-const OFF: &str = "- rollcall.package.product.unmapped.v1 1 {\"package\":\"p\",\"product\":\"DB\"}";
+pub(super) const ON: &str = "- rollcall.package.product.mapped.v1 1 {\"package\":\"p\",\"product\":\"DB\"}";
+pub(super) const OFF: &str = "- rollcall.package.product.unmapped.v1 1 {\"package\":\"p\",\"product\":\"DB\"}";
 
 impl Setup {
     fn refuse(&self, refuses: bool) {
@@ -34,7 +34,7 @@ impl Setup {
         *verdict = Verdict::Pending;
         parts.iter_mut().for_each(|part| part.state = PartState::Pending);
     }
-    fn fix_the_mapping(&self) {
+    pub(super) fn fix_the_mapping(&self) {
         self.hook.fixed.store(true, Ordering::Relaxed);
     }
     fn rejected(&self) -> DeliveryId {
@@ -47,25 +47,25 @@ impl Setup {
 }
 
 /// What a body came to, in words.
-async fn post(setup: &Setup, body: &str) -> (DeliveryId, Vec<String>) {
+pub(super) async fn post(setup: &Setup, body: &str) -> (DeliveryId, Vec<String>) {
     let answer = setup.receiver.receive("flexnet", call(body)).await.unwrap();
     (answer.delivery.clone(), words(&answer))
 }
 
 /// The same, signed with an id of the notification.
-async fn post_signed(setup: &Setup, id: &str, body: &str) -> (DeliveryId, Vec<String>) {
+pub(super) async fn post_signed(setup: &Setup, id: &str, body: &str) -> (DeliveryId, Vec<String>) {
     let mut call = call(body);
     call.headers.insert("notification", id.parse().unwrap());
     let answer = setup.receiver.receive("flexnet", call).await.unwrap();
     (answer.delivery.clone(), words(&answer))
 }
 
-fn words(answer: &crate::delivery::DeliveryAnswer) -> Vec<String> {
+pub(super) fn words(answer: &crate::delivery::DeliveryAnswer) -> Vec<String> {
     outcomes(answer).into_iter().map(|(word, at)| format!("{word} {at}")).collect()
 }
 
 /// The package that is told of, otherwise.
-fn of(package: &str, line: &str) -> String {
+pub(super) fn of(package: &str, line: &str) -> String {
     line.replace("\"p\"", &format!("\"{package}\""))
 }
 
@@ -194,7 +194,7 @@ async fn a_delivery_that_was_too_old_when_it_arrived_counts_as_of_when_it_was_si
 }
 
 /// Posts what is refused, so many seconds after the sender's clock says that it was signed.
-async fn refused(setup: &Setup, notification: &str, signed: i64, body: &str) -> DeliveryId {
+pub(super) async fn refused(setup: &Setup, notification: &str, signed: i64, body: &str) -> DeliveryId {
     let mut refused = call(body);
     for (name, value) in [("key", "stale"), ("notification", notification), ("signed-at", &format!("{signed}"))] {
         refused.headers.insert(name, value.parse().unwrap());

@@ -208,6 +208,15 @@ impl Tail for SqliteLog {
         reader::by_id(&self.shared, source, begins, limit).await
     }
 
+    async fn since_by_id(
+        &self,
+        source: &str,
+        begins: &[String],
+        since: Position,
+    ) -> Result<Vec<Vec<Position>>, TailError> {
+        reader::since_by_id(&self.shared, source, begins, since).await
+    }
+
     async fn newest_by_id(&self, source: &str, begins: &[String]) -> Result<Vec<Option<Position>>, TailError> {
         reader::newest_by_id(&self.shared, source, begins).await
     }

@@ -123,6 +123,24 @@ pub(crate) async fn by_id(shared: &Shared, source: &str, begins: &str, limit: u3
     Ok(found.into_iter().filter(|position| *position <= newest).collect())
 }
 
+/// The positions behind `since` of a source's events whose id begins with each text, behind the newest up to there, as far as
+/// they are durable.
+pub(crate) async fn since_by_id(
+    shared: &Shared,
+    source: &str,
+    begins: &[String],
+    since: Position,
+) -> Result<Vec<Vec<Position>>, TailError> {
+    let newest = shared.head.borrow().position;
+    let mut sql = shared.reader().await?;
+    let mut found = Vec::with_capacity(begins.len());
+    for begins in begins.chunks(CHUNK) {
+        let here = record::since_by_id(&mut sql, source, begins, (since, newest)).await;
+        found.extend(here.map_err(|e| read_error(Position(0), &e))?);
+    }
+    Ok(found)
+}
+
 /// The newest position of the events of a source whose id begins with each text, as far as they are durable.
 pub(crate) async fn newest_by_id(
     shared: &Shared,

@@ -67,6 +67,12 @@ const INSERT: &str = "INSERT INTO event (position, recorded_at, source, id, kind
 const BY_ID: &str =
     "SELECT position FROM event WHERE source = $1 AND id >= $2 AND id < $2 || char(1114111) ORDER BY id LIMIT $3";
 
+/// What begins with each text of $2, by the text's place: behind $3 and up to $4, and the newest up to $3.
+const SINCE_BY_ID: &str = "SELECT j.key, e.position FROM json_each($2) j CROSS JOIN event e \
+     WHERE e.source = $1 AND e.id >= j.value AND e.id < j.value || char(1114111) AND e.position <= $4 \
+     AND e.position >= coalesce((SELECT max(position) FROM event b WHERE b.source = $1 AND b.id >= j.value \
+     AND b.id < j.value || char(1114111) AND b.position <= $3), 0) ORDER BY j.key, e.position";
+
 /// For each text of $2 the newest of what begins with it, up to $3.
 const NEWEST_BY_ID: &str = "SELECT (SELECT max(position) FROM event WHERE source = $1 AND id >= j.value \
      AND id < j.value || char(1114111) AND position <= $3) FROM json_each($2) j ORDER BY j.key";
@@ -79,8 +85,8 @@ const HASH_AT: &str = "SELECT hash FROM event WHERE position = $1";
 
 /// Every statement of this file, to be prepared by a test.
 #[cfg(test)]
-pub(crate) const STATEMENTS: [&str; 9] =
-    [RANGE, BY_KEY, AT, SOUGHT, BY_ID, NEWEST_BY_ID, NEWEST_BY_OTHER_ID, INSERT, HASH_AT];
+pub(crate) const STATEMENTS: [&str; 10] =
+    [RANGE, BY_KEY, AT, SOUGHT, BY_ID, SINCE_BY_ID, NEWEST_BY_ID, NEWEST_BY_OTHER_ID, INSERT, HASH_AT];
 
 /// The records of `(after, to]` as bytes, one after the other; empty where there are none, or more than `most` bytes of
 /// them.
@@ -142,6 +148,26 @@ pub(crate) async fn find_by_id(
     let rows = sqlx::query(BY_ID).bind(source).bind(begins).bind(limit).fetch_all(sql).await?;
     let position = |row: &SqliteRow| Ok(Position(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default()));
     rows.iter().map(position).collect()
+}
+
+/// The positions in `(since, to]` of a source's events whose id begins with each of these texts, behind the newest up to
+/// `since`.
+pub(crate) async fn since_by_id(
+    sql: &mut SqliteConnection,
+    source: &str,
+    begins: &[String],
+    (since, to): (Position, Position),
+) -> sqlx::Result<Vec<Vec<Position>>> {
+    let asked = serde_json::to_string(begins).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let query = sqlx::query(SINCE_BY_ID).bind(source).bind(asked).bind(signed(since)).bind(signed(to));
+    let mut found = vec![Vec::new(); begins.len()];
+    for row in query.fetch_all(sql).await? {
+        let text = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        if let Some(of) = found.get_mut(text) {
+            of.push(Position(row.try_get::<i64, _>(1)?.unsigned_abs()));
+        }
+    }
+    Ok(found)
 }
 
 /// The newest position, up to `to`, of a source's events whose id begins with each of these texts.

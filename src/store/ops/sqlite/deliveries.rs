@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rollcall_events::{Position, SourceName};
+use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
     Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine,
-    SameDelivery, SameNotification, StoredDelivery, Verdict,
-    connector::{Headers, ProblemType},
+    SameDelivery, SameNotification, Sent, StoredDelivery, Verdict,
+    connector::{Headers, Notification, ProblemType},
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -15,7 +15,7 @@ use super::{
     columns::{damaged, json, time},
     sql,
     store::SqliteOps,
-    writes::{Rows, Write, notification},
+    writes::{Rows, Write},
 };
 use crate::ops::{
     DeliveryDetail, DeliveryFilter, DeliveryRecords, DeliverySummary, Dismissal, OpenDelivery, OpenOutcome, OpsError,
@@ -145,17 +145,31 @@ impl Inbox for SqliteOps {
         Ok(Some(stored_delivery(&row)?))
     }
 
+    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<Sent>, InboxError> {
+        let rows = sqlx::query(sql::SENT).bind(json(&deliveries)?).fetch_all(&self.readers).await;
+        let sent = |row: &SqliteRow| {
+            Ok::<_, OpsError>(Sent {
+                id: row.try_get::<&str, _>("id")?.parse().map_err(damaged)?,
+                received_at: time(row.try_get("received_at")?)?,
+                signed_at: row.try_get::<Option<i64>, _>("signed_at")?.map(time).transpose()?,
+                refused: row.try_get("refused")?,
+            })
+        };
+        Ok(rows.map_err(OpsError::from)?.iter().map(sent).collect::<Result<_, _>>()?)
+    }
+
     async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
-        let Some(id) = delivery.notification.as_deref() else { return Ok(SameNotification::default()) };
-        let (source, known_by) = (delivery.source.as_str(), notification(id, &delivery.body));
-        let rows = sqlx::query(sql::SAME_NOTIFICATION).bind(source).bind(&known_by).bind(id);
+        let Some(Notification { id, .. }) = &delivery.notification else { return Ok(SameNotification::default()) };
+        let (source, digest) = (delivery.source.as_str(), Digest::of(&delivery.body).to_string());
+        let rows = sqlx::query(sql::SAME_NOTIFICATION).bind(source).bind(id).bind(&digest);
         let rows = rows.bind(delivery.body.len() as i64).bind(&*delivery.body).fetch_all(&self.readers).await;
         let rows = rows.map_err(OpsError::from)?;
-        let reused = sqlx::query_scalar(sql::NOTIFICATION_REUSED).bind(source).bind(&known_by).bind(format!("{id}\n"));
+        let reused = sqlx::query_scalar(sql::NOTIFICATION_REUSED).bind(source).bind(id).bind(&digest);
         let is_reused: bool = reused.fetch_one(&self.readers).await.map_err(OpsError::from)?;
         let same = |row: &SqliteRow| {
             let id = row.try_get::<&str, _>("id")?.parse().map_err(damaged)?;
-            Ok::<_, OpsError>(SameDelivery { id, rejected: row.try_get("rejected")?, headers: headers(row)? })
+            let verdict = row.try_get::<&str, _>("verdict")?.parse().map_err(damaged)?;
+            Ok::<_, OpsError>(SameDelivery { id, verdict, headers: headers(row)? })
         };
         Ok(SameNotification { deliveries: rows.iter().map(same).collect::<Result<_, _>>()?, is_reused })
     }
@@ -200,8 +214,9 @@ fn initial_verdict(parts: &[Part]) -> &'static str {
 fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, OpsError> {
     let DeliverySummary { id, source, received_at, client, bytes, verdict, .. } = delivery_columns(row)?;
     let body = row.try_get::<Option<Vec<u8>>, _>("body")?.unwrap_or_default().into();
-    let notification = row.try_get::<Option<&str>, _>("notification")?;
-    let notification = notification.and_then(|text| text.split('\n').next()).map(Into::into);
+    let signed_at = row.try_get::<Option<i64>, _>("signed_at")?.map(time).transpose()?;
+    let notification = row.try_get::<Option<String>, _>("notification")?.zip(signed_at);
+    let notification = notification.map(|(id, signed_at)| Notification { id, signed_at });
     let delivery = Delivery { id, source, received_at, client, headers: headers(row)?, body, notification };
     Ok(StoredDelivery { delivery, bytes, verdict, refused: row.try_get("refused")? })
 }

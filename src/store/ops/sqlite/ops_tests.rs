@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
     Delivery, DeliveryId, Durability, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine, Verdict,
-    connector::{Problem, ProblemType},
+    connector::{Notification, Problem, ProblemType},
 };
 use sqlx::{Connection, Executor, SqliteConnection};
 
@@ -42,7 +42,7 @@ fn delivery(n: i64, body: &str) -> Delivery {
         client: Some("10.0.0.7".parse().unwrap()),
         headers: [("webhook-id", "m"), ("webhook-id", "n"), ("ce-id", "é\"")].into_iter().collect(),
         body: Bytes::from(body.to_owned()),
-        notification: Some("m".into()),
+        notification: Some(Notification { id: "m".into(), signed_at: at(0) }),
     }
 }
 
@@ -84,7 +84,7 @@ async fn every_statement_can_be_prepared() {
         sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::INSERT_DELIVERIES,
         sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
         sql::NOTE_REPLAY, sql::DROP_PARTS, sql::REOPEN_DELIVERY, sql::FIND_DELIVERY, sql::PARTS_OF, sql::REPLAYS_OF,
-        sql::SAME_NOTIFICATION, sql::NOTIFICATION_REUSED, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
+        sql::SENT, sql::SAME_NOTIFICATION, sql::NOTIFICATION_REUSED, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
         sql::PERSONAL, sql::SHARED_ADDRESSES, sql::FORGET_PERSON, sql::ERASE_DELIVERIES, sql::ERASE_PARTS, sql::INSERT_DECISIONS,
         sql::INSERT_DECISION_IMAGES, sql::COUNT_DECISIONS, sql::DECISIONS, sql::DECISIONS_OF_USER,
         sql::DECISIONS_OF_PROJECT, sql::FIND_DECISION, sql::DECISION_COUNTS, sql::CLAIM_ANSWER, sql::FIND_ANSWER,
@@ -100,6 +100,26 @@ async fn every_statement_can_be_prepared() {
         }
     }
     assert_eq!(all.len(), text.matches("const ").count(), "a statement that this test does not know");
+}
+
+#[tokio::test]
+async fn what_was_signed_of_older_notifications_is_known_after_an_upgrade() {
+    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let digest = Digest::of(b"body").to_string();
+    for migration in MIGRATIONS.iter() {
+        if migration.version == 15 {
+            let rows = sqlx::query(
+                "INSERT INTO delivery (id, source, received_at, headers, bytes, verdict, notification) \
+                 VALUES ('a', 's', 7, '[]', 4, 'recorded', 'm' || char(10) || $1), ('b', 's', 8, '[]', 4, 'recorded', 'm'), \
+                 ('c', 's', 9, '[]', 4, 'recorded', NULL)",
+            );
+            rows.bind(&digest).execute(&mut db).await.unwrap();
+        }
+        db.execute(migration.sql.clone()).await.unwrap();
+    }
+    let rows = "SELECT concat_ws(' ', id, notification, digest, signed_at) FROM delivery ORDER BY id";
+    let rows: Vec<String> = sqlx::query_scalar(rows).fetch_all(&mut db).await.unwrap();
+    assert_eq!(rows, [format!("a m {digest} 7"), "b m 8".to_owned(), "c".to_owned()]);
 }
 
 #[tokio::test]
@@ -394,6 +414,12 @@ async fn what_is_erased_stands_in_no_file_any_more() {
         let kept = ops.find(&id(n)).await.unwrap().unwrap();
         assert!(kept.delivery.body.len() as u64 != kept.bytes);
     }
+    // That the notification came, and when it was signed, tells nothing of her.
+    let again = ops.same_notification(&delivery(9, &body("ada", email))).await.unwrap().deliveries;
+    assert_eq!(again.iter().map(|same| same.id.clone()).collect::<Vec<_>>(), [id(1), id(3)]);
+    let sent = ops.sent(&[id(1), id(4), id(8)]).await.unwrap();
+    let told: Vec<_> = sent.into_iter().map(|sent| (sent.id, sent.signed_at, sent.refused)).collect();
+    assert_eq!(told, [(id(1), Some(at(0)), false), (id(4), Some(at(0)), true)]);
     let people = |name: &str| (source("flexnet"), name.parse().unwrap());
     let left = ops.personal_data(&[people("ada"), people("ada-2")]).await.unwrap();
     assert_eq!((left.len(), left[0].email.as_deref()), (1, Some("bob@globex.example")));

@@ -9,10 +9,11 @@ pub(super) const SYNC_FULL: &str = "PRAGMA synchronous = FULL";
 
 /// $1: rows without bodies, $2: all bodies one after the other.
 pub(super) const INSERT_DELIVERIES: &str = "
-INSERT INTO delivery (id, source, received_at, client, headers, body, bytes, verdict, reason, notification)
+INSERT INTO delivery (id, source, received_at, client, headers, body, bytes, verdict, reason, notification, digest,
+                      signed_at)
 SELECT value ->> 'id', value ->> 'source', value ->> 'at', value ->> 'client', value ->> 'headers',
        coalesce(substr($2, (value ->> 'from') + 1, value ->> 'len'), x''), value ->> 'bytes', value ->> 'verdict', value ->> 'reason',
-       value ->> 'notification'
+       value ->> 'notification', value ->> 'digest', value ->> 'signed_at'
 FROM json_each($1)";
 
 pub(super) const INSERT_PARTS: &str = "
@@ -97,26 +98,32 @@ WHERE part.outcome IN ('quarantined', 'conflict', 'unrecorded') AND part.outcome
 GROUP BY part.delivery ORDER BY part.delivery DESC LIMIT $2";
 
 pub(super) const FIND_DELIVERY: &str = "
-SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at, notification,
+SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, erased_at, notification, signed_at,
        dismissed_at, dismissed_by, dismissed_because,
        verdict = 'rejected' OR EXISTS (
          SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected') AS refused
 FROM delivery WHERE id = $1";
 
-/// The oldest 1000 of one notification: $1 source, $2 its id and digest, $3 the id alone for rows that have no digest, with
-/// $4 how many bytes, $5 those.
+/// When deliveries were sent: $1 their ids.
+pub(super) const SENT: &str = "
+SELECT delivery.id AS id, received_at, signed_at, verdict = 'rejected' OR EXISTS (
+         SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected') AS refused
+FROM json_each($1) CROSS JOIN delivery ON delivery.id = value";
+
+/// The oldest 1000 of one notification: $1 source, $2 its id, $3 the digest of its body; of rows that have none what has $4
+/// bytes, $5 those.
 pub(super) const SAME_NOTIFICATION: &str = "
-SELECT id, verdict = 'rejected' AS rejected, headers FROM (
-  SELECT id, verdict, headers FROM delivery WHERE source = $1 AND notification = $2
+SELECT id, verdict, headers FROM (
+  SELECT id, verdict, headers FROM delivery WHERE source = $1 AND notification = $2 AND digest = $3
   UNION ALL
   SELECT id, verdict, headers FROM delivery
-  WHERE source = $1 AND notification = $3 AND verdict <> 'rejected' AND bytes = $4 AND (body IS NULL OR body = $5))
+  WHERE source = $1 AND notification = $2 AND digest IS NULL AND verdict <> 'rejected' AND bytes = $4
+  AND (body IS NULL OR body = $5))
 ORDER BY id LIMIT 1000";
-/// Whether another one was taken under the same id: $1 source, $2 its id and digest, $3 its id and what is before every digest.
+/// Whether another one was taken under the same id: $1 source, $2 its id, $3 the digest of its body.
 pub(super) const NOTIFICATION_REUSED: &str = "
-SELECT EXISTS (SELECT 1 FROM delivery WHERE source = $1 AND notification > $3 AND notification < $2 AND verdict <> 'rejected')
-    OR EXISTS (SELECT 1 FROM delivery WHERE source = $1 AND notification > $2 AND notification < $3 || char(1114111)
-               AND verdict <> 'rejected')";
+SELECT EXISTS (SELECT 1 FROM delivery WHERE source = $1 AND notification = $2 AND digest < $3 AND verdict <> 'rejected')
+    OR EXISTS (SELECT 1 FROM delivery WHERE source = $1 AND notification = $2 AND digest > $3 AND verdict <> 'rejected')";
 pub(super) const PARTS_OF: &str = "
 SELECT idx, event_id, type, subject, outcome, position, problem, pointer, detail, recorded_in
 FROM part WHERE delivery = $1 ORDER BY idx";
@@ -164,7 +171,7 @@ ORDER BY first, personal.source || '/' || personal.person";
 pub(super) const FORGET_PERSON: &str = "DELETE FROM personal WHERE source = $1 AND person = $2 RETURNING email";
 /// $3 is the subject, $4 and $5 are texts that a body may hold (null for none).
 pub(super) const ERASE_DELIVERIES: &str = "
-UPDATE delivery SET body = NULL, headers = '[]', erased_at = $2
+UPDATE delivery SET body = NULL, headers = '[]', digest = NULL, erased_at = $2
 WHERE source = $1 AND body IS NOT NULL AND (
   id IN (SELECT delivery FROM part WHERE subject = $3)
   OR instr(body, CAST($4 AS BLOB)) > 0

@@ -18,7 +18,7 @@ pub(crate) use decisions::DecisionRows;
 pub(crate) use prune::PruneStep;
 pub(crate) use refused::RefusedRows;
 use rows::Batch;
-pub(crate) use rows::{Rows, notification};
+pub(crate) use rows::Rows;
 pub(crate) use sources::{SourceWrite, StateEntryJson};
 
 /// Something to write.

@@ -58,6 +58,8 @@ struct DeliveryJson {
     verdict: &'static str,
     reason: Option<&'static str>,
     notification: Option<String>,
+    digest: Option<String>,
+    signed_at: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -181,13 +183,10 @@ impl Rows {
     }
 }
 
-/// What a notification is known by: its signed id, and what it says.
-pub(crate) fn notification(id: &str, body: &[u8]) -> String {
-    format!("{id}\n{}", Digest::of(body))
-}
-
 impl DeliveryRow {
     fn new(delivery: Delivery, verdict: &'static str, reason: Option<&'static str>) -> Self {
+        let signed_at = delivery.notification.as_ref().map(|of| of.signed_at.timestamp_micros());
+        let digest = delivery.notification.as_ref().map(|_| Digest::of(&delivery.body).to_string());
         let json = DeliveryJson {
             id: delivery.id.to_string(),
             source: delivery.source.to_string(),
@@ -199,7 +198,9 @@ impl DeliveryRow {
             bytes: delivery.body.len(),
             verdict,
             reason,
-            notification: delivery.notification.map(|id| notification(&id, &delivery.body)),
+            notification: delivery.notification.map(|of| of.id),
+            digest,
+            signed_at,
         };
         Self { json, body: delivery.body }
     }

@@ -1,0 +1,16 @@
+-- What a sender signs of a notification, each in a column of its own, as it was read when the delivery arrived: it is known
+-- also where its headers were erased since, or the source tells its sender by something else now. When what came before was
+-- signed was not kept: it counts as of its arrival.
+
+ALTER TABLE delivery ADD COLUMN digest TEXT;      -- of the body, hex
+ALTER TABLE delivery ADD COLUMN signed_at BIGINT; -- by the sender's clock, microseconds
+
+UPDATE delivery
+SET digest = substr(notification, instr(notification, char(10)) + 1),
+    notification = substr(notification, 1, instr(notification, char(10)) - 1)
+WHERE instr(notification, char(10)) > 0;
+UPDATE delivery SET signed_at = received_at WHERE notification IS NOT NULL;
+
+DROP INDEX delivery_notification;
+
+CREATE INDEX delivery_notification ON delivery (source, notification, digest, id) WHERE notification IS NOT NULL;
