@@ -6,7 +6,7 @@ use rollcall_events::{
     body::{EventData as _, Link},
 };
 
-use super::{Cause, Hindrance, Obstacle, PathSearch, Standing, obstacle};
+use super::{Cause, Hindrance, Obstacle, PathSearch, Standing, Wanted, obstacle};
 use crate::roster::{
     Roster,
     facts::Pair,
@@ -81,11 +81,19 @@ impl Roster {
 
 impl PathSearch<'_> {
     /// What stands in the way of what a person was given by hand, by the wanted way: it is the user's, while any of its persons
-    /// is there that can stand for this one. `own`: what stands in the way of each of the user's persons.
-    pub(super) fn in_the_way_of_given<'o>(&self, person: u32, own: &'o [(u32, Vec<Obstacle>)]) -> &'o [Obstacle] {
+    /// is there that can stand for this one.
+    pub(super) fn in_the_way_of_given<'o>(&self, person: u32, ways: &'o [(u32, Vec<Obstacle>)]) -> &'o [Obstacle] {
         let stands_for = |one: u32| one == person || self.roster.stands_for(one, person);
-        let ways = own.iter().filter(|(one, _)| stands_for(*one)).map(|(_, own)| own.as_slice());
-        ways.min_by_key(|own| self.wanted.order(Hindrance::NONE.and(*own))).unwrap_or_default()
+        let ways = ways.iter().filter(|(one, _)| stands_for(*one)).map(|(_, way)| way.as_slice());
+        ways.min_by_key(|way| self.wanted.order(Hindrance::NONE.and(*way))).unwrap_or_default()
+    }
+
+    /// The ways by which a user has what it was given by hand, each with what stands in it: by each of its persons. Where that
+    /// is wanted which stood the longest, also by those that it was linked with.
+    pub(super) fn ways_of_given(&self, own: &[(u32, Vec<Obstacle>)], parted: &[Parted]) -> Vec<(u32, Vec<Obstacle>)> {
+        let formerly = parted.iter().filter(|_| self.wanted == Wanted::Latest);
+        let formerly = formerly.filter_map(|parted| Some((parted.person, vec![self.formerly_let_in(parted)?])));
+        own.iter().cloned().chain(formerly).collect()
     }
 
     /// What let a suspended person of an authoritative source shut a user out: the last of the suspension, of the link and

@@ -242,11 +242,13 @@ impl Roster {
                 search.around = self.link_causes(user);
                 let persons = self.persons_of(user).iter();
                 let own: Vec<_> = persons.map(|person| (*person, search.person_obstacles(user, *person))).collect();
+                let parted = self.formerly_linked(user);
+                let given = search.ways_of_given(&own, &parted);
                 for (person, own_of_it) in &own {
-                    search.find_of_person(*person, own_of_it, search.in_the_way_of_given(*person, &own));
+                    search.find_of_person(*person, own_of_it, search.in_the_way_of_given(*person, &given));
                 }
-                for parted in self.formerly_linked(user) {
-                    search.find_formerly(&parted);
+                for parted in &parted {
+                    search.find_formerly(parted);
                 }
                 if place == Place::Project(ProjectIx::Personal(user)) {
                     search.find_personal(user);

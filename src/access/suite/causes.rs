@@ -179,6 +179,12 @@ fn a_person_that_joins_others_of_whom_one_is_suspended_is_named() {
     explanations_name_the_event(6_997_132_429_730_597_834).unwrap();
 }
 
+/// Found by the property above: for whoever is suspended another stood in what was given by hand, until the two parted.
+#[test]
+fn a_parting_that_takes_what_was_given_by_hand_is_named() {
+    explanations_name_the_event(74_957_792_568_168_357).unwrap();
+}
+
 fn explanations_name_the_event(seed: u64) -> Result<(), TestCaseError> {
     let mut roster = Roster::new(LogId([7; 8]));
     // The world is made first; what turns an answer afterwards is what happens.
