@@ -20,7 +20,7 @@ pub use profile::{ActionSet, Profile, ProfileError, Verb};
 pub use roster::{
     Counts, ParkedView, Roster,
     bindings::{API_ROLE_PREFIX, BindingView},
-    credentials::{Credential, SecretView},
+    credentials::{Credential, SecretFlaw, SecretView},
     groups::GroupView,
     handles::{FolderIx, GroupIx, Place, Principal, ProfileKind, ProjectIx, RecordedIx, SecretIx, ServiceIx, UserIx},
     made::{Made, MadeView},
@@ -30,7 +30,7 @@ pub use roster::{
     shared::{Fold, Freshness, Hold, HoldMeter, Look, SharedRoster, Stale},
     snapshot::{FOLD_VERSION, FoldVersions, SnapshotError},
     sources::{SourceSaidView, SuspensionView},
-    users::{AskedName, LinkView, NameProblem, PersonView, UserView},
+    users::{AskedName, LinkView, NameProblem, PersonView, ShutOut, UserView},
 };
 // What events do to it, and whether a command may be given.
 pub use commands::refusal::{Refusal, RefusalKind};

@@ -239,7 +239,8 @@ impl Authenticator {
                 if heard == Heard::None {
                     [Some(tried), behind].iter().flatten().for_each(|tried| self.password_throttle.refund(tried));
                 }
-                self.note(sign_in, RefusalCause::NoDirectory);
+                let shut_out = user.and_then(|user| self.why_shut_out(user));
+                self.note(sign_in, shut_out.unwrap_or(RefusalCause::NoDirectory));
                 Err(SignInError::DirectoryUnavailable)
             }
         }
@@ -322,7 +323,7 @@ impl Authenticator {
                 now: self.clock.steady(now),
             })
         };
-        let (cause, counted) = match (credentials, directory) {
+        let counted = match (credentials, directory) {
             (Credentials::Anonymous, _) => return SignInError::WrongCredentials,
             (_, Some(PasswordAnswered::Refused(why, users))) => {
                 match users.is_empty() {
@@ -337,25 +338,23 @@ impl Authenticator {
                 };
             }
             (_, Some(PasswordAnswered::Good(user))) => {
-                self.note_users(sign_in, RefusalCause::ShutOut, std::slice::from_ref(user));
+                let why = self.why_shut_out(user).unwrap_or(RefusalCause::ShutOut);
+                self.note_users(sign_in, why, std::slice::from_ref(user));
                 return SignInError::WrongCredentials;
             }
             // 256 random bits cannot be guessed.
-            (Credentials::Bearer(_), None) => (RefusalCause::WrongSecret, Ok(())),
+            (Credentials::Bearer(_), None) => Ok(()),
             (Credentials::Password { name, password }, None) => {
                 let name = user_name(name).ok();
-                let counted = if realm == Realm::Registry { secret(name.as_deref(), password) } else { Ok(()) };
-                (RefusalCause::WrongSecret, counted)
+                if realm == Realm::Registry { secret(name.as_deref(), password) } else { Ok(()) }
             }
             // One that this server once signed is no guess.
-            (Credentials::Refresh(token), None) if self.refresh_key.verify(token.expose_secret()).is_some() => {
-                (RefusalCause::WrongSecret, Ok(()))
-            }
-            (Credentials::Refresh(token), None) => (RefusalCause::WrongSecret, secret(None, token)),
+            (Credentials::Refresh(token), None) if self.refresh_key.verify(token.expose_secret()).is_some() => Ok(()),
+            (Credentials::Refresh(token), None) => secret(None, token),
         };
         match counted {
             Ok(()) => {
-                self.note(sign_in, cause);
+                self.note(sign_in, RefusalCause::WrongSecret);
                 SignInError::WrongCredentials
             }
             Err(wait) => {
@@ -365,32 +364,70 @@ impl Authenticator {
         }
     }
 
+    /// Why a user, an id, can do nothing at all, if that is so.
+    fn why_shut_out(&self, user: &str) -> Option<RefusalCause> {
+        let roster = self.live.read();
+        roster.why_shut_out(roster.user_by_id(user)?).map(RefusalCause::from)
+    }
+
+    /// Whose the credentials are or claim to be, and what more is known of why they are refused than that they are wrong.
+    fn whose(&self, roster: &Roster, sign_in: &SignIn<'_>) -> (Option<Principal>, Option<RefusalCause>) {
+        let now = sign_in.now;
+        match sign_in.credentials {
+            Credentials::Password { name, password } => {
+                let text = password.expose_secret();
+                let hash = Digest::of(text.as_bytes()).0;
+                // Of a service that was removed only who has its secret knows.
+                let removed = || match roster.owner_of_secret(&hash)? {
+                    Principal::Service(service) => (roster.service(service).id == name).then_some(service),
+                    _ => None,
+                };
+                let user = roster.user_by_name(name).map(Principal::User);
+                let service = || roster.service_by_id(name).or_else(removed).map(Principal::Service);
+                let Some(whose) = user.or_else(service) else {
+                    return match roster.formerly_called(name) {
+                        Some((user, _)) => (Some(Principal::User(user)), Some(RefusalCause::FormerName)),
+                        None => (None, Some(RefusalCause::NoSuchName)),
+                    };
+                };
+                let flaw = roster.secret_flaw(whose, &hash, now).map(RefusalCause::from);
+                let else_why = || match whose {
+                    // It could be the password of a directory that is configured no more.
+                    Principal::User(user) if !OWN_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) => {
+                        roster.why_shut_out(user).map(RefusalCause::from)
+                    }
+                    Principal::Service(_) => Some(RefusalCause::WrongSecret),
+                    _ => None,
+                };
+                (Some(whose), flaw.or_else(else_why))
+            }
+            Credentials::Bearer(secret) => {
+                let hash = Digest::of(secret.expose_secret().as_bytes()).0;
+                let whose = roster.owner_of_secret(&hash);
+                (whose, whose.and_then(|whose| roster.secret_flaw(whose, &hash, now)).map(RefusalCause::from))
+            }
+            Credentials::Refresh(token) => {
+                let claims = self.refresh_key.verify(token.expose_secret());
+                let known = claims.and_then(|claims| Some((roster.caller_by_id(&claims.user)?, claims)));
+                let Some((whose, claims)) = known else { return (None, None) };
+                let is_reset = claims.epoch != roster.credential_epoch(whose);
+                let flaw = roster.flaw_of_secret(whose, &claims.secret, now).map(RefusalCause::from);
+                (Some(whose), flaw.or(is_reset.then_some(RefusalCause::SecretEnded)))
+            }
+            Credentials::Anonymous => (None, None),
+        }
+    }
+
     /// Tells whoever keeps it that a sign-in was refused, and whose name it was.
     fn note(&self, sign_in: &SignIn<'_>, cause: RefusalCause) {
-        let SignIn { credentials, client, now, .. } = *sign_in;
-        let mut former = false;
-        let principal = {
+        let SignIn { client, now, .. } = *sign_in;
+        let (principal, known) = {
             let roster = self.live.read();
-            let mut formerly = |name: &str| {
-                let (user, _) = roster.formerly_called(name)?;
-                former = true;
-                Some(Principal::User(user))
-            };
-            let found = match credentials {
-                Credentials::Password { name, .. } => {
-                    let user = roster.user_by_name(name).map(Principal::User);
-                    user.or_else(|| roster.service_by_id(name).map(Principal::Service)).or_else(|| formerly(name))
-                }
-                Credentials::Refresh(token) => {
-                    let claims = self.refresh_key.verify(token.expose_secret());
-                    claims.and_then(|claims| roster.caller_by_id(&claims.user))
-                }
-                Credentials::Anonymous | Credentials::Bearer(_) => None,
-            };
-            found.map(|principal| roster.caller_names(principal))
+            let (whose, known) = self.whose(&roster, sign_in);
+            (whose.map(|whose| roster.caller_names(whose)), known)
         };
         let cause = match cause {
-            RefusalCause::NoSuchName | RefusalCause::WrongSecret if former => RefusalCause::FormerName,
+            RefusalCause::NoSuchName | RefusalCause::WrongSecret => known.unwrap_or(cause),
             cause => cause,
         };
         self.refusals.offer(RefusedSignIn { at: now, principal, client, cause });

@@ -4,6 +4,8 @@ mod admin_key;
 mod authenticator;
 #[cfg(test)]
 mod authenticator_tests;
+#[cfg(test)]
+mod causes_tests;
 mod credentials;
 mod error;
 mod passwords;

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
+use rollcall_access::{SecretFlaw, ShutOut};
 
 use crate::passwords::{Refused, check::PasswordRefusal};
 
@@ -24,7 +25,7 @@ pub enum RefusalCause {
     AccountExpired,
     /// The account may not be used at this hour or from here.
     NotNow,
-    /// Neither a user nor a directory knows the name; or no directory has the user's entry any more.
+    /// Neither a user nor a directory knows the name; or no directory has an entry of the user.
     NoSuchName,
     /// Several accounts have the name, so it is nobody's.
     AmbiguousName,
@@ -32,13 +33,16 @@ pub enum RefusalCause {
     NameTaken,
     /// The user was called so, and is called otherwise now: it signs nobody in.
     FormerName,
-    /// A secret, a key or a refresh token that is none, or none any more.
+    /// A secret, a key or a refresh token that is none, or not this user's.
     WrongSecret,
+    /// A secret that was this user's: it expired, was revoked or reset, or whose it is was parted from the user.
+    SecretEnded,
     /// Too many wrong ones came before, and nothing was checked.
     Waiting,
-    /// No directory could say.
+    /// No directory could say: it did not answer, or its source is suspended.
     NoDirectory,
-    /// The password is right, and the user is shut out.
+    /// Nobody of the user is there: removed, or of a source whose facts do not count. A secret is right; a password was
+    /// shown to nobody.
     ShutOut,
     /// What was sent cannot be credentials.
     Malformed,
@@ -46,7 +50,7 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every one.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::WrongPassword,
         Self::Locked,
         Self::MustChange,
@@ -59,6 +63,7 @@ impl RefusalCause {
         Self::NameTaken,
         Self::FormerName,
         Self::WrongSecret,
+        Self::SecretEnded,
         Self::Waiting,
         Self::NoDirectory,
         Self::ShutOut,
@@ -81,6 +86,7 @@ impl RefusalCause {
             Self::NameTaken => "name_taken",
             Self::FormerName => "former_name",
             Self::WrongSecret => "wrong_secret",
+            Self::SecretEnded => "secret_ended",
             Self::Waiting => "waiting",
             Self::NoDirectory => "no_directory",
             Self::ShutOut => "shut_out",
@@ -105,6 +111,27 @@ impl From<Refused> for RefusalCause {
             Refused::NoSuchName => Self::NoSuchName,
             Refused::AmbiguousName => Self::AmbiguousName,
             Refused::NameTaken => Self::NameTaken,
+            Refused::Inactive => Self::Disabled,
+            Refused::Suspended => Self::NoDirectory,
+            Refused::ShutOut(why) => why.into(),
+        }
+    }
+}
+
+impl From<ShutOut> for RefusalCause {
+    fn from(why: ShutOut) -> Self {
+        match why {
+            ShutOut::Inactive => Self::Disabled,
+            ShutOut::Gone => Self::ShutOut,
+        }
+    }
+}
+
+impl From<SecretFlaw> for RefusalCause {
+    fn from(flaw: SecretFlaw) -> Self {
+        match flaw {
+            SecretFlaw::Over => Self::SecretEnded,
+            SecretFlaw::ShutOut(why) => why.into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::roster::{
     Roster,
     facts::{Owner, Reach, Secret, SecretUse, instant},
     handles::{Principal, SecretIx, ServiceIx, UserIx},
+    users::ShutOut,
 };
 
 /// A secret that signs somebody in.
@@ -20,6 +21,15 @@ pub struct Credential<'a> {
     /// Until when (exclusive) it is good; of an invitation, until when the secret is that it fetches. Without end when
     /// absent.
     pub until: Option<DateTime<Utc>>,
+}
+
+/// Why a secret that is or was somebody's does not sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretFlaw {
+    /// It expired, was revoked or reset, or whose it is or could be was parted from the user.
+    Over,
+    /// Whose it is can do nothing at all.
+    ShutOut(ShutOut),
 }
 
 /// A secret or invitation, as its owner sees it.
@@ -103,6 +113,48 @@ impl Roster {
         let until =
             instant(if usage == SecretUse::Invitation { self.end_of(secret.made_with) } else { secret.expires });
         good.then_some(Credential { principal, secret: self.facts.secrets.id(ix), until })
+    }
+
+    /// Whose a secret is, given by its SHA-256, whether it signs in or not: whoever has it need not be told.
+    #[must_use]
+    pub fn owner_of_secret(&self, sha256: &[u8; 32]) -> Option<Principal> {
+        let row = self.secret_row(*self.index.secret_hash.get(sha256)?)?;
+        self.owner_principal(row.owner).filter(|_| row.usage != SecretUse::Invitation)
+    }
+
+    /// What keeps a secret, given by its SHA-256, from signing a user or service in whose it is or was.
+    #[must_use]
+    pub fn secret_flaw(&self, whose: Principal, sha256: &[u8; 32], now: DateTime<Utc>) -> Option<SecretFlaw> {
+        self.flaw_of_row(whose, self.secret_row(*self.index.secret_hash.get(sha256)?)?, now)
+    }
+
+    /// The same of a secret by its id.
+    #[must_use]
+    pub fn flaw_of_secret(&self, whose: Principal, id: &str, now: DateTime<Utc>) -> Option<SecretFlaw> {
+        self.flaw_of_row(whose, self.secret_by_id(id)?.1, now)
+    }
+
+    fn flaw_of_row(&self, whose: Principal, row: &Secret, now: DateTime<Utc>) -> Option<SecretFlaw> {
+        let now = now.timestamp_micros();
+        match self.owner_principal(row.owner)? {
+            _ if row.usage == SecretUse::Invitation => None,
+            owner if owner != whose => self.are_parted(owner, whose).then_some(SecretFlaw::Over),
+            _ if !self.is_open_secret(row, now) => Some(SecretFlaw::Over),
+            Principal::User(user) => self.why_shut_out(user).map(SecretFlaw::ShutOut),
+            Principal::Service(service) => {
+                (!self.service_runs(service, now)).then_some(SecretFlaw::ShutOut(ShutOut::Gone))
+            }
+            Principal::Anyone | Principal::Limited(..) => None,
+        }
+    }
+
+    /// Whether persons of these two users were parted.
+    fn are_parted(&self, one: Principal, other: Principal) -> bool {
+        let (Principal::User(one), Principal::User(other)) = (one, other) else { return false };
+        let touching = self.persons_of(one).iter().filter_map(|person| self.index.person_links.get(person)).flatten();
+        let mut ended =
+            touching.filter_map(|ix| self.facts.links.get(*ix as usize)).filter(|pair| !pair.register.stands());
+        ended.any(|pair| [pair.left, pair.right].iter().any(|person| self.user_of(*person) == other.0))
     }
 
     /// When a secret ends; what is none has no end.

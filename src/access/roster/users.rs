@@ -83,6 +83,15 @@ impl std::fmt::Display for NameProblem<'_> {
     }
 }
 
+/// Why a user can do nothing at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShutOut {
+    /// A source calls a person of it inactive.
+    Inactive,
+    /// Nobody of it is there: removed, or of a source whose facts do not count.
+    Gone,
+}
+
 /// Two persons that are one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkView {
@@ -353,7 +362,13 @@ impl Roster {
 
     /// Whether the user can do nothing at all.
     pub(crate) fn shut_out(&self, user: UserIx) -> bool {
-        let mut live = false;
+        self.why_shut_out(user).is_some()
+    }
+
+    /// Why the user can do nothing at all, if that is so.
+    #[must_use]
+    pub fn why_shut_out(&self, user: UserIx) -> Option<ShutOut> {
+        let (mut live, mut why) = (false, ShutOut::Gone);
         for ix in self.persons_of(user) {
             let Some(row) = self.facts.persons.get(*ix) else { continue };
             if row.register.stands() && row.active {
@@ -361,13 +376,13 @@ impl Roster {
                 live |= self.facts.is_live(*ix);
             } else if row.register.stands() {
                 // Inactive. Only now is it worth finding out whose person it is.
-                let space = usize::from(self.facts.persons.names.space(*ix));
-                if self.authoritative.get(space).copied().unwrap_or(false) {
-                    return true;
+                if self.is_authoritative(*ix) {
+                    return Some(ShutOut::Inactive);
                 }
+                why = ShutOut::Inactive;
             }
         }
-        !live
+        (!live).then_some(why)
     }
 
     /// The users of whom a person is or was in an account of this id, of any source; by name.

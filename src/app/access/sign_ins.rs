@@ -37,10 +37,11 @@ pub struct RefusedSignIns {
     /// The client's address; its network where the name is nobody's.
     pub client: String,
     /// Of a directory's password: `wrong_password`; `locked`, `disabled`, `account_expired` or `not_now` (the account, in
-    /// its directory); `password_expired` or `must_change` (it is right, and has to be changed first); `no_such_name`,
-    /// `ambiguous_name` (several have it) or `name_taken` (it is another user's than the directory means). Else
-    /// `wrong_secret`, `waiting` (too many wrong ones came before, and nothing was checked), `no_directory`, `shut_out` (the
-    /// password is right, and the user is shut out) or `malformed`.
+    /// its directory, or as its source says); `password_expired` or `must_change` (it is right, and has to be changed
+    /// first); `no_such_name`, `ambiguous_name` (several have it) or `name_taken` (it is another user's than the directory
+    /// means). Else `former_name`, `wrong_secret`, `secret_ended` (it was the user's), `waiting` (too many wrong ones came
+    /// before, and nothing was checked), `no_directory`, `shut_out` (nobody of the user is there any more; a secret is
+    /// right) or `malformed`.
     pub cause: String,
     /// How often.
     pub count: u64,

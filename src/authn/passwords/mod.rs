@@ -19,7 +19,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use rollcall_access::{Roster, SharedRoster};
+use rollcall_access::{Roster, SharedRoster, ShutOut};
 use rollcall_events::{Clock, Id, Position};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::Semaphore, time::Instant};
@@ -74,12 +74,18 @@ pub(crate) enum Refused {
     ByDirectory(PasswordRefusal),
     /// The account of this name has had too many wrong ones; nothing was checked.
     Waiting,
-    /// Nobody has the name.
+    /// Nobody has the name, or no directory an entry of the user.
     NoSuchName,
     /// Several have it.
     AmbiguousName,
     /// It is the name of a user who is not the one whom the directory means by it.
     NameTaken,
+    /// The source of the user's entry calls it inactive.
+    Inactive,
+    /// A source that may have the name is suspended, so that its directory is not asked.
+    Suspended,
+    /// The user can do nothing at all.
+    ShutOut(ShutOut),
 }
 
 /// Whether any directory was heard at all: a guess that one answered is a guess.
@@ -290,10 +296,10 @@ impl Passwords {
             Err(Unsaid::Refused(why)) if !persons.is_empty() => {
                 Checked::Refused(Refused::ByDirectory(why), vec![user.to_owned()])
             }
-            Err(Unsaid::Refused(why)) => match other.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Err(Unsaid::Refused(_)) => match other.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 // The directory means somebody by this name who is not its user.
                 Some(other) => self.name_taken(user, &other),
-                None => Checked::Refused(self.unasked(user, why), vec![user.to_owned()]),
+                None => Checked::Refused(self.unasked(user), vec![user.to_owned()]),
             },
         }
     }
@@ -336,11 +342,11 @@ impl Passwords {
             (Err(Unsaid::Open(heard)), _) => Checked::Open(heard),
             (Err(Unsaid::Refused(why)), Some(user)) => Checked::Refused(Refused::ByDirectory(why), vec![user.clone()]),
             (Ok(()) | Err(Unsaid::Refused(_)), _) => match named {
+                Named::Nobody if self.awaits(name) => Checked::Refused(Refused::Suspended, Vec::new()),
                 Named::Nobody => Checked::Refused(Refused::NoSuchName, Vec::new()),
                 Named::Several(users) => Checked::Refused(Refused::AmbiguousName, users),
                 Named::By(user) if known => Checked::Refused(Refused::Waiting, vec![user]),
-                // Inactive, or of a source whose word does not count.
-                Named::By(user) => Checked::Refused(Refused::ByDirectory(PasswordRefusal::Disabled), vec![user]),
+                Named::By(user) => Checked::Refused(self.unasked(&user), vec![user]),
             },
         };
         (checked, version)
@@ -407,16 +413,22 @@ impl Passwords {
         let other = roster.user_by_id(other).map(|ix| roster.user_id(ix)).filter(|other| other != user);
         match other {
             Some(other) => Checked::Refused(Refused::NameTaken, vec![user.to_owned(), other]),
-            // The user's own account, which is inactive or of a source whose word does not count.
-            None => Checked::Refused(Refused::ByDirectory(PasswordRefusal::Disabled), vec![user.to_owned()]),
+            // The user's own account, which does not count, or one that no read has stated yet.
+            None => Checked::Refused(why_unasked(&roster, user, &self.directories), vec![user.to_owned()]),
         }
     }
 
     /// Why nobody is signed in of whom no directory was asked.
-    fn unasked(&self, user: &str, why: PasswordRefusal) -> Refused {
+    fn unasked(&self, user: &str) -> Refused {
+        why_unasked(&self.live.read(), user, &self.directories)
+    }
+
+    /// Whether a source is suspended whose directory may have a name that is no user's own.
+    fn awaits(&self, name: &str) -> bool {
         let roster = self.live.read();
-        let shut_out = roster.user_by_id(user).is_some_and(|ix| roster.user(ix).shut_out);
-        Refused::ByDirectory(if shut_out { PasswordRefusal::Disabled } else { why })
+        let owned = self.directories.iter().any(|directory| directory.check.owns(name));
+        let mut all = self.directories.iter().filter(|directory| !owned || directory.check.owns(name));
+        all.any(|directory| roster.suspension(directory.check.source().as_str()).is_some_and(|said| said.suspended))
     }
 
     /// What an answer about these is good for.
@@ -453,6 +465,26 @@ impl Passwords {
         }
         Arc::clone(locks.entry(whose.to_owned()).or_default())
     }
+}
+
+/// Why nobody is signed in as a user of whom none of these directories was asked.
+fn why_unasked(roster: &Roster, user: &str, directories: &[Directory]) -> Refused {
+    let Some(ix) = roster.user_by_id(user) else { return Refused::NoSuchName };
+    if let Some(why) = roster.why_shut_out(ix) {
+        return Refused::ShutOut(why);
+    }
+    // Somebody of it is there, of another source.
+    let view = roster.user(ix);
+    let has_entry = |source: &str| directories.iter().any(|directory| directory.check.source().as_str() == source);
+    let mut why = Refused::NoSuchName;
+    for person in view.persons.iter().filter(|person| has_entry(person.source) && !person.removed) {
+        match (person.active, person.suspended) {
+            (false, _) => return Refused::Inactive,
+            (true, true) => why = Refused::Suspended,
+            (true, false) => {}
+        }
+    }
+    why
 }
 
 /// Whom a name means that is no user's own.
