@@ -73,8 +73,8 @@ impl Authentication {
     }
 
     /// What the signature says that a delivery is.
-    pub(crate) fn notification(&self, kept: &Headers) -> Option<Notification> {
-        self.scheme()?.notification(kept)
+    pub(crate) fn notification(&self, kept: &Headers, body: &[u8]) -> Option<Notification> {
+        self.scheme()?.notification(kept, body)
     }
 
     /// Whether what this header (lower case) says is needed to look at a delivery again.

@@ -52,6 +52,9 @@ impl Hook for OldMapping {
     fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection> {
         self.inner.verify(headers, body, occasion)
     }
+    fn is_signed(&self, headers: &Headers, body: &[u8]) -> bool {
+        self.inner.is_signed(headers, body)
+    }
     fn map(&self, headers: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         let mut parts = self.inner.map(headers, body);
         for event in parts.iter_mut().flatten().filter(|event| event.kind == self.from) {
@@ -347,7 +350,7 @@ async fn a_start_goes_on_with_what_a_crash_left_half_way() {
         notification: None,
     };
     let part = Part { id: Some("1".into()), kind: None, subject: None, state: PartState::Pending };
-    app.ops.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
+    app.ops.store(delivery.clone(), None, vec![part], vec![], Durability::Written).await.unwrap();
     app.ops.close().await;
 
     let ops = ops::open(&EngineConfig::Embedded { dir: app.dir.clone() }).await.unwrap();

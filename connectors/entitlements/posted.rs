@@ -109,8 +109,12 @@ impl Hook for Posted {
         self.authentication.verify(headers, body, occasion)
     }
 
-    fn notification(&self, headers: &Headers) -> Option<Notification> {
-        self.authentication.notification(headers)
+    fn notification(&self, headers: &Headers, body: &[u8]) -> Option<Notification> {
+        self.authentication.notification(headers, body)
+    }
+
+    fn is_signed(&self, headers: &Headers, body: &[u8]) -> bool {
+        self.authentication.verify(headers, body, Occasion::Replay(Found::Rejected)).is_ok()
     }
 
     fn secrets(&self) -> Vec<SecretUse> {

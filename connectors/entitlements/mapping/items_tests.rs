@@ -117,6 +117,14 @@ fn an_item_that_cannot_be_read_does_not_take_the_others_along() {
         "{'x': p}.size() == 1",
         "optional.of(p).hasValue()",
         "[1].exists(n, p == n)",
+        "payload.products[?1] == optional.of('a')",
+        "payload.products[?1] != optional.of('a')",
+        "payload.products[?1] == optional.none()",
+        "optional.none() != payload.products[?1]",
+        "payload.products[?1] in [optional.of('a')]",
+        "[payload.products[?1]] == [optional.of('a')]",
+        "payload.?products == optional.of([1, 2, 3])",
+        "[1].exists(n, payload.products[?1] == optional.of('a'))",
     ] {
         let all = PRODUCTS.replace("payload.products", &format!("payload.products.filter(p, {asked})"));
         let made = told(&all, body);

@@ -280,6 +280,15 @@ pub(super) fn same(a: &dyn Val, b: &dyn Val, meter: Option<&Meter>) -> Result<bo
     meter.map_or(Ok(()), |meter| meter.charge(weight(a)))?;
     readable(a)?;
     readable(b)?;
+    if let (Some(one), Some(other)) = (a.downcast_ref::<CelOptional>(), b.downcast_ref::<CelOptional>()) {
+        return match (one.option(), other.option()) {
+            (Some(one), Some(other)) => same(one, other, meter),
+            (one, other) => {
+                one.into_iter().chain(other).try_for_each(readable)?;
+                Ok(one.is_none() && other.is_none())
+            }
+        };
+    }
     let size = |value: &dyn Val| value.as_sizer().map(|sizer| *sizer.size().inner());
     match (a.get_type().kind(), b.get_type().kind()) {
         (Kind::List, Kind::List) | (Kind::Map, Kind::Map) if size(a) != size(b) => Ok(false),

@@ -13,9 +13,9 @@ use aws_lc_rs::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::DateTime;
-use rollcall_ingest::connector::{Headers, Occasion, Rejection, SecretUse};
+use rollcall_ingest::connector::{Headers, Notification, Occasion, Rejection, SecretUse};
 
-use super::{Scheme, header, is_fresh};
+use super::{Scheme, header, is_fresh, signed_then};
 use crate::{SecretMark, rotation::Rotation};
 
 pub(super) const SIGNATURE: &str = "keygen-signature";
@@ -172,6 +172,11 @@ impl Scheme for KeygenKeys {
         let message = format!("(request-target): post {target}\nhost: {host}\ndate: {date}\ndigest: {digest}");
         let fits = self.keys.fits(occasion, |key, _| key.signed(algorithm, message.as_bytes(), &signature));
         if fits { Ok(()) } else { Err(MISMATCH) }
+    }
+
+    fn notification(&self, headers: &Headers, body: &[u8]) -> Option<Notification> {
+        let date = repeated(headers, DATE, DATE_MISSING, DATE_MALFORMED).ok()?;
+        Some(signed_then(DateTime::parse_from_rfc2822(date).ok()?.to_utc(), body))
     }
 
     fn marks(&self) -> Vec<SecretMark> {

@@ -8,6 +8,7 @@ mod stripe;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use rollcall_events::Digest;
 use rollcall_ingest::connector::{Headers, Notification, Occasion, Rejection, SecretUse};
 
 use crate::SecretMark;
@@ -36,11 +37,8 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// A reason word and what to do.
     fn verify(&self, headers: &Headers, body: &[u8], occasion: Occasion<'_>) -> Result<(), Rejection>;
 
-    /// The notification that a delivery is, where the signature covers an id in the headers.
-    fn notification(&self, headers: &Headers) -> Option<Notification> {
-        let _ = headers;
-        None
-    }
+    /// The notification that a delivery is: the id that is signed, and where there is none what is signed, and when.
+    fn notification(&self, headers: &Headers, body: &[u8]) -> Option<Notification>;
 
     /// What no other source may have.
     fn marks(&self) -> Vec<SecretMark>;
@@ -78,6 +76,11 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let lines = text.lines().map(str::trim).enumerate().map(|(at, line)| (at + 1, line));
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// A notification without an id, which was signed then: what is sent anew is signed anew, what is captured never is.
+fn signed_then(signed_at: DateTime<Utc>, body: &[u8]) -> Notification {
+    Notification { id: format!("{}.{}", signed_at.timestamp(), Digest::of(body)), signed_at }
 }
 
 /// An instant of a number of seconds.

@@ -65,7 +65,7 @@ impl Scheme for Secrets {
     }
 
     /// What a signed delivery says it is. Its signature was looked at before it was kept.
-    fn notification(&self, headers: &Headers) -> Option<Notification> {
+    fn notification(&self, headers: &Headers, _: &[u8]) -> Option<Notification> {
         let names = Names::of(headers);
         let only = |name| headers.one(name).ok().flatten();
         let signed_at = instant(only(names.timestamp)?.parse().ok()?)?;

@@ -4,9 +4,9 @@
 use std::fmt;
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
-use rollcall_ingest::connector::{Headers, Occasion, Rejection, SecretUse};
+use rollcall_ingest::connector::{Headers, Notification, Occasion, Rejection, SecretUse};
 
-use super::{MAX_SIGNATURES, Scheme, header, is_fresh, lines, seconds};
+use super::{MAX_SIGNATURES, Scheme, header, instant, is_fresh, lines, seconds, signed_then};
 use crate::{SecretMark, rotation::Rotation};
 
 pub(super) const SIGNATURE: &str = "stripe-signature";
@@ -87,6 +87,13 @@ impl Scheme for StripeSecrets {
             offered.iter().fold(false, |fits, tag| fits | verify_slices_are_equal(tag, right.as_ref()).is_ok())
         });
         if fits { Ok(()) } else { Err(MISMATCH) }
+    }
+
+    fn notification(&self, headers: &Headers, body: &[u8]) -> Option<Notification> {
+        let stated = headers.one(SIGNATURE).ok().flatten()?;
+        let mut parts = stated.split(',').filter_map(|part| part.trim().split_once('='));
+        let (_, timestamp) = parts.find(|(name, _)| *name == "t")?;
+        Some(signed_then(instant(seconds(timestamp)?)?, body))
     }
 
     fn marks(&self) -> Vec<SecretMark> {

@@ -1,9 +1,14 @@
 -- What a sender signs of a notification, each in a column of its own, as it was read when the delivery arrived: it is known
 -- also where its headers were erased since, or the source tells its sender by something else now. When what came before was
--- signed was not kept: it counts as of its arrival.
+-- signed was not kept: it counts as of its arrival. Of a notification that came again each delivery says when it was sent
+-- first, as what is kept of that may go earlier.
 
 ALTER TABLE delivery ADD COLUMN digest TEXT;      -- of the body, hex
 ALTER TABLE delivery ADD COLUMN signed_at BIGINT; -- by the sender's clock, microseconds
+ALTER TABLE delivery ADD COLUMN first TEXT;       -- the delivery in which it came first; absent where that is this one
+ALTER TABLE delivery ADD COLUMN first_received_at BIGINT;
+ALTER TABLE delivery ADD COLUMN first_signed_at BIGINT;
+ALTER TABLE delivery ADD COLUMN first_refused BOOLEAN;
 
 UPDATE delivery
 SET digest = substr(notification, instr(notification, char(10)) + 1),

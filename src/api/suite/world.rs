@@ -305,6 +305,9 @@ impl Hook for TestHook {
             _ => Err(Rejection { reason: "signature-mismatch", hint: "sign with the source's secret" }),
         }
     }
+    fn is_signed(&self, headers: &Headers, _: &[u8]) -> bool {
+        headers.one("x-signature") == Ok(Some("good"))
+    }
     fn map(&self, _: &Headers, body: &[u8]) -> Vec<Result<MappedEvent, MappingError>> {
         let Ok(Value::Array(events)) = serde_json::from_slice(body) else {
             return vec![Err(Problem::at(ProblemType::Malformed, "", "not a JSON array").into())];

@@ -34,11 +34,14 @@ pub trait Hook: Send + Sync + 'static {
         false
     }
 
-    /// The notification that a delivery is, where its signature covers an id.
-    fn notification(&self, headers: &Headers) -> Option<Notification> {
-        let _ = headers;
+    /// The notification that a delivery is, where its signature tells it from any other.
+    fn notification(&self, headers: &Headers, body: &[u8]) -> Option<Notification> {
+        let _ = (headers, body);
         None
     }
+
+    /// Whether its sender signed what was refused, whenever that was and whatever else is asked for of what arrives.
+    fn is_signed(&self, headers: &Headers, body: &[u8]) -> bool;
 
     /// Whether a sender of this name that asks may post here (CloudEvents, HTTP webhooks, section 3).
     fn allows(&self, origin: &str) -> bool {

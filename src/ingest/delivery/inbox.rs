@@ -1,12 +1,14 @@
 //! The store that ingest needs: where deliveries, their parts and personal data are kept.
 //! A trait, so that ingest knows no SQL and a crash between any two steps can be played in a test.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Position, SourceName};
 
 use crate::{
-    connector::{Found, Headers, Hook, Occasion, ProblemType},
+    connector::{Headers, Hook, ProblemType},
     delivery::{
         model::{Delivery, DeliveryId, Part, Sent, Verdict},
         quarantine::Quarantine,
@@ -63,13 +65,26 @@ pub struct SameDelivery {
     pub verdict: Verdict,
     /// Its headers.
     pub headers: Headers,
+    /// Whether its bytes were erased with what is known of a person in it.
+    pub erased: bool,
+}
+
+/// What was known when it was said again: the log has nothing of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidAgain {
+    /// Of what.
+    pub subject: Arc<str>,
+    /// In which delivery.
+    pub delivery: DeliveryId,
+    /// Where the log has it.
+    pub position: Position,
 }
 
 impl SameNotification {
     /// The deliveries that are the sender's.
     pub(crate) fn authentic(self, delivery: &Delivery, hook: &dyn Hook) -> Vec<DeliveryId> {
-        let fits = |of: &Headers| hook.verify(of, &delivery.body, Occasion::Replay(Found::Rejected)).is_ok();
-        let is_sender_s = |same: &SameDelivery| same.verdict != Verdict::Rejected || fits(&same.headers);
+        let is_sender_s =
+            |same: &SameDelivery| same.verdict != Verdict::Rejected || hook.is_signed(&same.headers, &delivery.body);
         let of_sender = self.deliveries.into_iter().filter(is_sender_s);
         of_sender.map(|same| same.id).collect()
     }
@@ -78,13 +93,15 @@ impl SameNotification {
 /// Where deliveries are kept.
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// Keeps an authentic delivery, its parts and the personal data in it, all or nothing.
+    /// Keeps an authentic delivery, its parts and the personal data in it, all or nothing. `first`: when the notification was
+    /// sent first, where it came before; what is kept of that may go earlier.
     ///
     /// # Errors
     /// Nothing was kept.
     async fn store(
         &self,
         delivery: Delivery,
+        first: Option<&Sent>,
         parts: Vec<Part>,
         personal: Vec<Personal>,
         durability: Durability,
@@ -93,13 +110,14 @@ pub trait Inbox: Send + Sync + 'static {
     /// Keeps a rejected delivery while there is room: bounded in number and bytes, and never waited for.
     fn reject(&self, delivery: Delivery, reason: &'static str);
 
-    /// Replaces the parts of a kept delivery by what a replay made of it, and notes the replay.
+    /// Replaces the parts of a kept delivery by what a replay made of it, and notes the replay. `first`: as of `store`.
     ///
     /// # Errors
     /// Nothing was changed.
     async fn store_replay(
         &self,
         delivery: &Delivery,
+        first: Option<&Sent>,
         at: DateTime<Utc>,
         parts: Vec<Part>,
         personal: Vec<Personal>,
@@ -123,11 +141,29 @@ pub trait Inbox: Send + Sync + 'static {
     /// As [`InboxError`].
     async fn find(&self, delivery: &DeliveryId) -> Result<Option<StoredDelivery>, InboxError>;
 
-    /// When each of these was sent, of those that are kept.
+    /// When the notification was sent first that each of these is, of those that are kept.
     ///
     /// # Errors
     /// As [`InboxError`].
-    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<Sent>, InboxError>;
+    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<(DeliveryId, Sent)>, InboxError>;
+
+    /// What a source said again of these subjects as the log had it, without an id, in deliveries behind `after`.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn said_again(
+        &self,
+        source: &SourceName,
+        subjects: &[Arc<str>],
+        after: &DeliveryId,
+    ) -> Result<Vec<SaidAgain>, InboxError>;
+
+    /// The newest delivery of the same notification, with the same bytes, that is in quarantine and not erased, and how many
+    /// of its parts are.
+    ///
+    /// # Errors
+    /// As [`InboxError`].
+    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, usize)>, InboxError>;
 
     /// Whether the same notification came before, as far as deliveries are kept. Of one that came thousands of times the
     /// oldest are given.

@@ -10,7 +10,9 @@ mod said;
 mod telemetry;
 pub(crate) mod validate;
 
-pub use inbox::{Durability, Inbox, InboxError, PartOutcomes, SameDelivery, SameNotification, StoredDelivery};
+pub use inbox::{
+    Durability, Inbox, InboxError, PartOutcomes, SaidAgain, SameDelivery, SameNotification, StoredDelivery,
+};
 pub use model::{Delivery, DeliveryId, Part, PartState, Replayed, Sent, Verdict};
 pub use quarantine::Quarantine;
 pub use receive::{AnsweredEvent, DeliveryAnswer, HookRoute, InboundCall, IsRetired, ReceiveError, Receiver};

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use rollcall_events::{InvalidName, Position, SourceName, prefixed_id};
 use serde::Serialize;
 
@@ -112,9 +112,10 @@ impl Sent {
         self.said_at().filter(|_| self.refused).unwrap_or(self.received_at)
     }
 
-    /// When it was signed; by a clock that is ahead of ours, when it arrived.
+    /// When it was signed; by a clock that is ahead of ours, when it arrived. In whole seconds, as senders sign: what arrived in
+    /// the same second as something else was signed is not later.
     fn said_at(&self) -> Option<DateTime<Utc>> {
-        self.signed_at.map(|signed| signed.min(self.received_at))
+        self.signed_at.map(|signed| signed.min(self.received_at).trunc_subsecs(0))
     }
 
     /// Where it stands among those of which it is not known when they were signed.

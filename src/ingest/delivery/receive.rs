@@ -284,7 +284,7 @@ impl Receiver {
             source: hook_state.route.source.clone(),
             received_at: now,
             client: call.client,
-            notification: hook.notification(&headers),
+            notification: hook.notification(&headers, &call.body),
             headers,
             body: call.body,
         };
@@ -312,31 +312,38 @@ impl ReceiverState {
         self.hooks.get(&source.parse::<SourceName>().ok()?)
     }
 
-    async fn process(self: Arc<Self>, source: &SourceName, delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
+    async fn process(&self, source: &SourceName, mut delivery: Delivery) -> Result<DeliveryAnswer, ReceiveError> {
         let hook_state = self.hooks.get(source).ok_or(ReceiveError::UnknownSource)?;
         let limit = hook_state.route.max_in_flight;
         let _permit = hook_state.in_flight.try_acquire().map_err(|_| ReceiveError::Busy { limit })?;
         let mapped = hook_state.map_apart(&delivery, delivery.received_at).await?;
-        let MappedDelivery { parts, facts, mut personal } = mapped;
-        let unreadable = parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_)));
-        if unreadable {
-            if let Some(answer) = self.clone().go_over_kept(&delivery).await? {
-                return Ok(answer);
-            }
+        let MappedDelivery { parts, mut facts, mut personal } = mapped;
+        let unreadable = parts.iter().filter(|part| matches!(part.state, PartState::Quarantined(_))).count();
+        let kept = if unreadable > 0 { self.inbox.same_in_quarantine(&delivery).await? } else { None };
+        if let Some((kept, _)) = &kept {
+            // What is in quarantine already stays what it is: sent a thousand times, it takes the room of one.
+            delivery.id = kept.clone();
+            facts.iter_mut().for_each(|fact| fact.event.correlation = Some(kept.shared()));
+        } else if unreadable > 0 {
             let (max, bytes) = (hook_state.route.max_quarantine, delivery.body.len() as u64);
             let now = delivery.received_at;
             hook_state.quarantine.take((self.inbox.as_ref(), source), max, bytes, now).await?;
         }
         let observed = hook_state.route.order == Order::Observed;
         let unmarked = observed && facts.iter().any(|fact| fact.identity == Identity::Statement);
-        let signed = observed && delivery.notification.is_some();
+        let signed = delivery.notification.is_some() && (observed || !personal.is_empty());
         let mut alone = if unmarked { Some(hook_state.turn.write().await) } else { None };
         // A notification that comes again was said when it came first.
         let same = if signed { self.inbox.same_notification(&delivery).await? } else { SameNotification::default() };
         if same.is_reused {
             telemetry::NotificationReused { delivery: &delivery }.emit();
         }
-        let same = same.authentic(&delivery, hook_state.route.hook.as_ref());
+        // What was erased stays so.
+        if same.deliveries.iter().any(|same| same.erased) {
+            personal.clear();
+        }
+        let mut same = same.authentic(&delivery, hook_state.route.hook.as_ref());
+        same.retain(|_| observed);
         if alone.is_none() && !same.is_empty() {
             alone = Some(hook_state.turn.write().await);
         }
@@ -351,9 +358,14 @@ impl ReceiverState {
         }
         // What goes to the log is made durable by the log. All else is only here, so here it must be synced: that a
         // notification came is known by nothing else where all of it was known and nothing has an id.
-        let only_here = signed && unmarked || !personal.is_empty() || unreadable;
+        let only_here = signed && unmarked || !personal.is_empty() || unreadable > 0;
         let durability = if only_here { Durability::Synced } else { Durability::Written };
-        self.inbox.store(delivery.clone(), parts.clone(), personal, durability).await?;
+        let first = arrival.as_ref().map(Arrival::first);
+        match &kept {
+            None => self.inbox.store(delivery.clone(), first, parts.clone(), personal, durability).await?,
+            Some((_, in_quarantine)) if *in_quarantine == unreadable => {}
+            Some(_) => self.inbox.store_replay(&delivery, first, self.clock.now(), parts.clone(), personal).await?,
+        }
         self.append(&delivery, parts, facts, arrival).await
     }
 
@@ -369,7 +381,9 @@ impl ReceiverState {
         let kinds: Vec<Arc<str>> = facts.iter().map(|fact| fact.event.kind.clone()).collect();
         let ids: Vec<(Arc<str>, Arc<str>)> =
             facts.iter().map(|fact| (fact.event.key.id.clone(), fact.event.subject.clone())).collect();
-        let appended = if facts.is_empty() { Ok(Vec::new()) } else { self.record(delivery, facts, arrival).await };
+        let whole = !parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_)));
+        let appended =
+            if facts.is_empty() { Ok(Vec::new()) } else { self.record(delivery, facts, whole, arrival).await };
         let pending = parts.iter_mut().enumerate().filter(|(_, part)| part.state == PartState::Pending);
         let mut outcomes = Vec::with_capacity(ids.len());
         for (nth, (index, part)) in pending.enumerate() {
@@ -409,6 +423,7 @@ impl ReceiverState {
         &self,
         delivery: &Delivery,
         facts: Vec<Fact>,
+        whole: bool,
         arrival: Option<Arrival<'_>>,
     ) -> Result<Vec<PartState>, ReceiveError> {
         let hook_state = self.hooks.get(&delivery.source).filter(|state| state.route.order == Order::Observed);
@@ -418,7 +433,7 @@ impl ReceiverState {
                 judge_arrival(&*self.tail, delivery, &facts, self.own_ids(of).await?).await?
             }
             (Some(of), Some(mut arrival)) => {
-                judge_again(&*self.tail, delivery, &facts, self.own_ids(of).await?, &mut arrival).await?
+                judge_again(&*self.tail, delivery, &facts, self.own_ids(of).await?, whole, &mut arrival).await?
             }
             // A version or a time tells news from what comes again, and so does an id of the sender.
             _ => facts.into_iter().map(|fact| Fate::Append(fact.event)).collect(),

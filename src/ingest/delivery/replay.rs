@@ -10,7 +10,7 @@ use crate::{
     connector::{Found, Occasion, ProblemType, Rejection},
     delivery::{
         inbox::InboxError,
-        model::{Delivery, DeliveryId, Replayed, Sent, Verdict},
+        model::{DeliveryId, Replayed, Sent, Verdict},
         receive::{DeliveryAnswer, MappedDelivery, ReceiveError, Receiver, ReceiverState},
         said::Arrival,
         telemetry,
@@ -108,21 +108,6 @@ impl Receiver {
 }
 
 impl ReceiverState {
-    /// Goes over the same notification where it is in quarantine already: sent a thousand times, it takes the room of one.
-    pub(crate) async fn go_over_kept(
-        self: Arc<Self>,
-        delivery: &Delivery,
-    ) -> Result<Option<DeliveryAnswer>, ReceiveError> {
-        let same = self.inbox.same_notification(delivery).await?.deliveries;
-        let Some(kept) = same.into_iter().find(|same| same.verdict == Verdict::Quarantined) else { return Ok(None) };
-        match self.replay(&kept.id).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(ReplayError::Receive(error)) => Err(error),
-            // It is not kept any more, or it was taken under what does not count any more: this one is kept by itself.
-            Err(_) => Ok(None),
-        }
-    }
-
     async fn replay(self: Arc<Self>, id: &DeliveryId) -> Result<DeliveryAnswer, ReplayError> {
         let kept = self.inbox.find(id).await?.ok_or(ReplayError::Unknown)?;
         let delivery = kept.delivery;
@@ -154,7 +139,8 @@ impl ReceiverState {
             personal.iter_mut().for_each(|of| of.order_key = micros(arrival.at()));
         }
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
-        self.inbox.store_replay(&delivery, self.clock.now(), parts.clone(), personal).await?;
+        let first = arrival.as_ref().map(Arrival::first);
+        self.inbox.store_replay(&delivery, first, self.clock.now(), parts.clone(), personal).await?;
         Ok(self.append(&delivery, parts, facts, arrival).await?)
     }
 }

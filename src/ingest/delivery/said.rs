@@ -81,13 +81,9 @@ impl<'a> Arrival<'a> {
     /// The inbox cannot be read.
     pub async fn of(inbox: &'a dyn Inbox, sent: Sent, same: &[DeliveryId]) -> Result<Self, InboxError> {
         let own = same.iter().chain([&sent.id]).map(DeliveryId::shared).collect();
-        let first = match same.iter().min().filter(|first| **first < sent.id) {
-            Some(first) => {
-                let found = inbox.sent(std::slice::from_ref(first)).await?.pop();
-                found.unwrap_or_else(|| Sent::forgotten(first.clone()))
-            }
-            None => sent,
-        };
+        // Each of them knows when the first was sent, also where that one is not kept any more.
+        let before = inbox.sent(same).await?.into_iter().map(|(_, sent)| sent);
+        let first = before.fold(sent, |first, before| if before.id <= first.id { before } else { first });
         Ok(Self { inbox, own, first, others: HashMap::new() })
     }
 
@@ -96,18 +92,26 @@ impl<'a> Arrival<'a> {
         self.first.at()
     }
 
+    /// When the first was sent.
+    pub fn first(&self) -> &Sent {
+        &self.first
+    }
+
     /// Asks when the deliveries of these records were sent.
     async fn look_up(&mut self, records: &[Recorded]) -> Result<(), InboxError> {
-        let of = records.iter().filter_map(|record| record.event.correlation.as_ref());
-        let unknown: BTreeSet<&Arc<str>> =
-            of.filter(|of| !self.own.contains(*of) && !self.others.contains_key(*of)).collect();
-        let ids: Vec<DeliveryId> = unknown.into_iter().filter_map(|of| of.parse().ok()).collect();
+        let of = records.iter().filter_map(|record| record.event.correlation.as_deref()?.parse().ok());
+        self.look_up_ids(of.collect()).await
+    }
+
+    async fn look_up_ids(&mut self, mut ids: BTreeSet<DeliveryId>) -> Result<(), InboxError> {
+        ids.retain(|of| !self.own.contains(of.as_str()) && !self.others.contains_key(of.as_str()));
+        let ids: Vec<DeliveryId> = ids.into_iter().collect();
         if ids.is_empty() {
             return Ok(());
         }
         let found = self.inbox.sent(&ids).await?;
         self.others.extend(ids.into_iter().map(|id| (id.shared(), Sent::forgotten(id))));
-        self.others.extend(found.into_iter().map(|sent| (sent.id.shared(), sent)));
+        self.others.extend(found.into_iter().map(|(of, sent)| (of.shared(), sent)));
         Ok(())
     }
 
@@ -115,10 +119,27 @@ impl<'a> Arrival<'a> {
         record.event.correlation.as_ref().is_some_and(|of| self.own.contains(of))
     }
 
-    /// Whether a record that was looked up is of something else that was said later; what came with no delivery is.
+    /// Whether a record that was looked up is of something else that was said later. What came with no delivery was said when
+    /// it was recorded.
     fn is_before(&self, record: &Recorded) -> bool {
-        let sent = record.event.correlation.as_ref().and_then(|of| self.others.get(of));
-        !self.is_own(record) && sent.is_none_or(|sent| sent.is_after(&self.first))
+        match record.event.correlation.as_deref().and_then(|of| self.others.get(of)) {
+            Some(sent) => sent.is_after(&self.first),
+            None => !self.is_own(record) && record.recorded_at > self.at(),
+        }
+    }
+
+    /// What was said again of these subjects since, as it was known: where the log has it.
+    async fn said_again(
+        &mut self,
+        source: &SourceName,
+        subjects: &[Arc<str>],
+    ) -> Result<Vec<(Arc<str>, Position)>, InboxError> {
+        let after = DeliveryId::new(self.at() - Duration::seconds(1), [0; 10]);
+        let mut again = self.inbox.said_again(source, subjects, &after).await?;
+        again.retain(|again| !self.own.contains(again.delivery.as_str()));
+        self.look_up_ids(again.iter().map(|again| again.delivery.clone()).collect()).await?;
+        again.retain(|again| self.others.get(again.delivery.as_str()).is_some_and(|sent| sent.is_after(&self.first)));
+        Ok(again.into_iter().map(|again| (again.subject, again.position)).collect())
     }
 }
 
@@ -245,13 +266,14 @@ pub(crate) async fn judge_again(
     delivery: &Delivery,
     facts: &[Fact],
     own_ids: Position,
+    whole: bool,
     arrival: &mut Arrival<'_>,
 ) -> Result<Vec<Fate>, ReceiveError> {
     let source = delivery.source.as_str();
     let since = position_at(tail, arrival.at()).await?;
     let of = facts.iter().filter(|fact| fact.identity != Identity::Event);
     let of: BTreeSet<Arc<str>> = of.map(|fact| fact.event.subject.clone()).collect();
-    let mut subjects = read_subjects(tail, source, of, (since, own_ids), arrival).await?;
+    let mut subjects = read_subjects(tail, &delivery.source, of, (since, own_ids), arrival).await?;
     // Ids of the sender's own say nothing of a subject.
     let unknown = unknown_ids(tail, source, facts).await?;
     let sought = |fact: &&Fact| own_ids > since || unknown.contains(&fact.event.key.id);
@@ -260,7 +282,13 @@ pub(crate) async fn judge_again(
     let mut own = vec![None; facts.len()];
     // From the end, as what came again when it arrived stands before what was new.
     for (slot, fact) in own.iter_mut().zip(facts).rev() {
-        *slot = subjects.get_mut(&fact.event.subject).and_then(|subject| subject.take_own(&fact.event));
+        let subject = subjects.get_mut(&fact.event.subject).filter(|_| fact.identity != Identity::Event);
+        *slot = subject.and_then(|subject| subject.take_own(&fact.event));
+    }
+    // What the delivery said and cannot be read any more may be what it said last.
+    for subject in subjects.values_mut().filter(|_| !whole) {
+        let unread = subject.own.last().and_then(|said| said.at);
+        subject.newer = subject.newer.max(unread);
     }
     let mut last = HashMap::new();
     for (subject, known) in &subjects {
@@ -341,16 +369,21 @@ impl Subject {
 /// What the log has of these subjects under ids that were given to their events.
 async fn read_subjects(
     tail: &dyn Tail,
-    source: &str,
+    source: &SourceName,
     of: BTreeSet<Arc<str>>,
     (since, own_ids): (Position, Position),
     arrival: &mut Arrival<'_>,
 ) -> Result<BTreeMap<Arc<str>, Subject>, ReceiveError> {
     let begins: Vec<String> = of.iter().map(|subject| subject_id(subject)).collect();
-    let mut positions = tail.since_by_id(source, &begins, since).await?.concat();
+    let mut positions = tail.since_by_id(source.as_str(), &begins, since).await?.concat();
     positions.sort_unstable();
+    let again = arrival.said_again(source, &of.iter().cloned().collect::<Vec<_>>()).await?;
     let mut subjects: BTreeMap<Arc<str>, Subject> =
         of.into_iter().map(|subject| (subject, Subject::default())).collect();
+    for (subject, position) in again {
+        let Some(known) = subjects.get_mut(&subject) else { continue };
+        known.newer = known.newer.max(Some(position));
+    }
     let mut pages = tail.records(positions);
     while let Some(page) = pages.try_next().await? {
         arrival.look_up(&page).await?;
@@ -360,7 +393,7 @@ async fn read_subjects(
             if arrival.is_own(record) {
                 known.own.push(Said::of(&record.event, Some(record.position)));
             } else if arrival.is_before(record) {
-                known.newer = Some(record.position);
+                known.newer = known.newer.max(Some(record.position));
             }
             known.last = Some(Said::last(record, own_ids));
         }

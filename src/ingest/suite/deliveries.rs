@@ -24,8 +24,8 @@ use crate::{
     },
     delivery::{
         Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
-        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SameDelivery, SameNotification, Sent,
-        StoredDelivery, Verdict,
+        PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SaidAgain, SameDelivery,
+        SameNotification, Sent, StoredDelivery, Verdict,
     },
     personal::Personal,
 };
@@ -54,7 +54,10 @@ impl Hook for Lines {
             _ => Err(Rejection { reason: "key-wrong", hint: "send the key" }),
         }
     }
-    fn notification(&self, headers: &Headers) -> Option<Notification> {
+    fn is_signed(&self, headers: &Headers, _: &[u8]) -> bool {
+        matches!(headers.one("key"), Ok(Some("good" | "stale")))
+    }
+    fn notification(&self, headers: &Headers, _: &[u8]) -> Option<Notification> {
         let id = headers.one("notification").ok().flatten()?.to_owned();
         let signed = headers.one("signed-at").ok().flatten().and_then(|at| at.parse().ok()).unwrap_or_default();
         let now = TestClock::default().now();
@@ -117,6 +120,8 @@ pub(super) struct Fake {
     settle_fails: AtomicBool,
     /// What was refused when it arrived.
     refused: Mutex<BTreeSet<DeliveryId>>,
+    /// When what came again was sent first.
+    firsts: Mutex<BTreeMap<DeliveryId, Sent>>,
     /// How often it was asked for a delivery.
     pub(super) lookups: AtomicUsize,
     settled: watch::Sender<usize>,
@@ -145,6 +150,7 @@ impl Inbox for Fake {
     async fn store(
         &self,
         delivery: Delivery,
+        first: Option<&Sent>,
         parts: Vec<Part>,
         personal: Vec<Personal>,
         durability: Durability,
@@ -154,6 +160,9 @@ impl Inbox for Fake {
         }
         self.asked.lock().unwrap().push(durability);
         self.personal.lock().unwrap().extend(personal);
+        if let Some(first) = first.filter(|first| first.id != delivery.id) {
+            self.firsts.lock().unwrap().insert(delivery.id.clone(), first.clone());
+        }
         let verdict = Verdict::of(parts.iter().map(|part| &part.state));
         self.rows.lock().unwrap().insert(delivery.id.clone(), (delivery, verdict, parts));
         Ok(())
@@ -168,11 +177,12 @@ impl Inbox for Fake {
     async fn store_replay(
         &self,
         delivery: &Delivery,
+        first: Option<&Sent>,
         _: DateTime<Utc>,
         parts: Vec<Part>,
         personal: Vec<Personal>,
     ) -> Result<(), InboxError> {
-        self.store(delivery.clone(), parts, personal, Durability::Synced).await
+        self.store(delivery.clone(), first, parts, personal, Durability::Synced).await
     }
     async fn record_outcomes(
         &self,
@@ -210,12 +220,45 @@ impl Inbox for Fake {
             refused: self.refused.lock().unwrap().contains(id),
         }))
     }
-    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<Sent>, InboxError> {
+    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<(DeliveryId, Sent)>, InboxError> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let rows = self.rows.lock().unwrap();
-        let refused = self.refused.lock().unwrap();
+        let (refused, firsts) = (self.refused.lock().unwrap(), self.firsts.lock().unwrap());
         let kept = deliveries.iter().filter_map(|id| rows.get(id));
-        Ok(kept.map(|(delivery, ..)| Sent::of(delivery, refused.contains(&delivery.id))).collect())
+        let own = |delivery: &Delivery| Sent::of(delivery, refused.contains(&delivery.id));
+        let sent = |of: &Delivery| firsts.get(&of.id).cloned().unwrap_or_else(|| own(of));
+        Ok(kept.map(|(delivery, ..)| (delivery.id.clone(), sent(delivery))).collect())
+    }
+    async fn said_again(
+        &self,
+        source: &SourceName,
+        subjects: &[Arc<str>],
+        after: &DeliveryId,
+    ) -> Result<Vec<SaidAgain>, InboxError> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
+        let rows = self.rows.lock().unwrap();
+        let mut again = Vec::new();
+        for (delivery, (.., parts)) in rows.iter().filter(|(id, (of, ..))| *id > after && of.source == *source) {
+            let known = parts.iter().filter(|part| part.id.is_none());
+            again.extend(known.filter_map(|part| match (&part.subject, &part.state) {
+                (Some(subject), PartState::Duplicate(at)) if subjects.iter().any(|one| **one == **subject) => {
+                    let (subject, delivery) = (subject.as_str().into(), delivery.clone());
+                    Some(SaidAgain { subject, delivery, position: *at })
+                }
+                _ => None,
+            }));
+        }
+        Ok(again)
+    }
+    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, usize)>, InboxError> {
+        let Some(sought) = &delivery.notification else { return Ok(None) };
+        let rows = self.rows.lock().unwrap();
+        let same = |kept: &Delivery| {
+            kept.notification.as_ref().is_some_and(|of| of.id == sought.id) && kept.body == delivery.body
+        };
+        let in_quarantine = |part: &&Part| matches!(part.state, PartState::Quarantined(_));
+        let newest = rows.iter().rfind(|(_, (kept, verdict, _))| *verdict == Verdict::Quarantined && same(kept));
+        Ok(newest.map(|(id, (.., parts))| (id.clone(), parts.iter().filter(in_quarantine).count())))
     }
     async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
         let rows = self.rows.lock().unwrap();
@@ -227,6 +270,7 @@ impl Inbox for Fake {
             id: kept.id.clone(),
             verdict: *verdict,
             headers: kept.headers.clone(),
+            erased: false,
         });
         Ok(SameNotification { deliveries: same.collect(), is_reused: false })
     }
@@ -463,7 +507,7 @@ async fn a_delivery_that_was_kept_before_a_crash_is_gone_on_with_at_the_next_sta
         notification: None,
     };
     let part = Part { id: Some("a".into()), kind: None, subject: None, state: PartState::Pending };
-    s.inbox.store(delivery.clone(), vec![part], vec![], Durability::Written).await.unwrap();
+    s.inbox.store(delivery.clone(), None, vec![part], vec![], Durability::Written).await.unwrap();
     let recovered = s.receiver.recover().await.unwrap();
     assert_eq!((recovered.deliveries, recovered.recorded, recovered.failed.len()), (1, 1, 0));
     assert_eq!(s.inbox.words(&delivery.id), (Verdict::Recorded, vec!["recorded"]));

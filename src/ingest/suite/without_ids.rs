@@ -15,7 +15,7 @@ pub(super) const ON: &str = "- rollcall.package.product.mapped.v1 1 {\"package\"
 pub(super) const OFF: &str = "- rollcall.package.product.unmapped.v1 1 {\"package\":\"p\",\"product\":\"DB\"}";
 
 impl Setup {
-    fn refuse(&self, refuses: bool) {
+    pub(super) fn refuse(&self, refuses: bool) {
         self.log.refuses.store(refuses, Ordering::Relaxed);
     }
     /// How often something was handed to the log.

@@ -64,8 +64,12 @@ impl Hook for Live<dyn Hook> {
         self.now().map(headers, body)
     }
 
-    fn notification(&self, headers: &Headers) -> Option<Notification> {
-        self.now().notification(headers)
+    fn is_signed(&self, headers: &Headers, body: &[u8]) -> bool {
+        self.now().is_signed(headers, body)
+    }
+
+    fn notification(&self, headers: &Headers, body: &[u8]) -> Option<Notification> {
+        self.now().notification(headers, body)
     }
 
     fn is_slow(&self) -> bool {

@@ -131,6 +131,9 @@ pub(crate) async fn since_by_id(
     begins: &[String],
     since: Position,
 ) -> Result<Vec<Vec<Position>>, TailError> {
+    if begins.is_empty() {
+        return Ok(Vec::new());
+    }
     let newest = shared.head.borrow().position;
     let mut sql = shared.reader().await?;
     let mut found = Vec::with_capacity(begins.len());

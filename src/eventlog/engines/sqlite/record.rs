@@ -68,10 +68,13 @@ const BY_ID: &str =
     "SELECT position FROM event WHERE source = $1 AND id >= $2 AND id < $2 || char(1114111) ORDER BY id LIMIT $3";
 
 /// What begins with each text of $2, by the text's place: behind $3 and up to $4, and the newest up to $3.
-const SINCE_BY_ID: &str = "SELECT j.key, e.position FROM json_each($2) j CROSS JOIN event e \
-     WHERE e.source = $1 AND e.id >= j.value AND e.id < j.value || char(1114111) AND e.position <= $4 \
-     AND e.position >= coalesce((SELECT max(position) FROM event b WHERE b.source = $1 AND b.id >= j.value \
-     AND b.id < j.value || char(1114111) AND b.position <= $3), 0) ORDER BY j.key, e.position";
+/// The newest is looked for once a text, not once a row.
+const SINCE_BY_ID: &str = "WITH begins AS MATERIALIZED (SELECT j.key, j.value, coalesce((SELECT max(b.position) \
+     FROM event b WHERE b.source = $1 AND b.id >= j.value AND b.id < j.value || char(1114111) AND b.position <= $3), 0) \
+     AS low FROM json_each($2) j) \
+     SELECT begins.key, e.position FROM begins CROSS JOIN event e WHERE e.source = $1 AND e.id >= begins.value \
+     AND e.id < begins.value || char(1114111) AND e.position >= begins.low AND e.position <= $4 \
+     ORDER BY begins.key, e.position";
 
 /// For each text of $2 the newest of what begins with it, up to $3.
 const NEWEST_BY_ID: &str = "SELECT (SELECT max(position) FROM event WHERE source = $1 AND id >= j.value \

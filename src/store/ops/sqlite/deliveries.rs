@@ -1,12 +1,14 @@
 //! Deliveries: ingest's inbox, and the lists of it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
     Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine,
-    SameDelivery, SameNotification, Sent, StoredDelivery, Verdict,
+    SaidAgain, SameDelivery, SameNotification, Sent, StoredDelivery, Verdict,
     connector::{Headers, Notification, ProblemType},
 };
 use sqlx::{Row, sqlite::SqliteRow};
@@ -92,12 +94,13 @@ impl Inbox for SqliteOps {
     async fn store(
         &self,
         delivery: Delivery,
+        first: Option<&Sent>,
         parts: Vec<Part>,
         personal: Vec<Personal>,
         durability: Durability,
     ) -> Result<(), InboxError> {
         let verdict = initial_verdict(&parts);
-        self.writer.write(Write::Rows(Rows::delivery(delivery, verdict, parts, personal)), durability).await?;
+        self.writer.write(Write::Rows(Rows::delivery(delivery, first, verdict, parts, personal)), durability).await?;
         Ok(())
     }
 
@@ -111,6 +114,7 @@ impl Inbox for SqliteOps {
     async fn store_replay(
         &self,
         delivery: &Delivery,
+        first: Option<&Sent>,
         at: DateTime<Utc>,
         parts: Vec<Part>,
         personal: Vec<Personal>,
@@ -119,6 +123,7 @@ impl Inbox for SqliteOps {
             delivery: delivery.id.to_string(),
             at: at.timestamp_micros(),
             verdict: initial_verdict(&parts),
+            first: first.cloned(),
             rows: Rows::parts(delivery, parts, personal),
         };
         self.writer.write(write, Durability::Synced).await?;
@@ -145,17 +150,48 @@ impl Inbox for SqliteOps {
         Ok(Some(stored_delivery(&row)?))
     }
 
-    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<Sent>, InboxError> {
+    async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<(DeliveryId, Sent)>, InboxError> {
         let rows = sqlx::query(sql::SENT).bind(json(&deliveries)?).fetch_all(&self.readers).await;
         let sent = |row: &SqliteRow| {
-            Ok::<_, OpsError>(Sent {
+            let sent = Sent {
                 id: row.try_get::<&str, _>("id")?.parse().map_err(damaged)?,
                 received_at: time(row.try_get("received_at")?)?,
                 signed_at: row.try_get::<Option<i64>, _>("signed_at")?.map(time).transpose()?,
                 refused: row.try_get("refused")?,
-            })
+            };
+            Ok::<_, OpsError>((row.try_get::<&str, _>("delivery")?.parse().map_err(damaged)?, sent))
         };
         Ok(rows.map_err(OpsError::from)?.iter().map(sent).collect::<Result<_, _>>()?)
+    }
+
+    async fn said_again(
+        &self,
+        source: &SourceName,
+        subjects: &[Arc<str>],
+        after: &DeliveryId,
+    ) -> Result<Vec<SaidAgain>, InboxError> {
+        if subjects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = sqlx::query(sql::SAID_AGAIN).bind(source.as_str()).bind(json(&subjects)?).bind(after.as_str());
+        let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
+        let again = |row: &SqliteRow| {
+            Ok::<_, OpsError>(SaidAgain {
+                subject: row.try_get::<&str, _>("subject")?.into(),
+                delivery: row.try_get::<&str, _>("id")?.parse().map_err(damaged)?,
+                position: Position(row.try_get::<i64, _>("position")?.unsigned_abs()),
+            })
+        };
+        Ok(rows.iter().map(again).collect::<Result<_, _>>()?)
+    }
+
+    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, usize)>, InboxError> {
+        let Some(Notification { id, .. }) = &delivery.notification else { return Ok(None) };
+        let digest = Digest::of(&delivery.body).to_string();
+        let query = sqlx::query(sql::SAME_IN_QUARANTINE).bind(delivery.source.as_str()).bind(id).bind(digest);
+        let Some(row) = query.fetch_optional(&self.readers).await.map_err(OpsError::from)? else { return Ok(None) };
+        let parts = row.try_get::<i64, _>("parts").map_err(OpsError::from)?.unsigned_abs() as usize;
+        Ok(Some((row.try_get::<&str, _>("id").map_err(OpsError::from)?.parse().map_err(damaged)?, parts)))
     }
 
     async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
@@ -169,7 +205,7 @@ impl Inbox for SqliteOps {
         let same = |row: &SqliteRow| {
             let id = row.try_get::<&str, _>("id")?.parse().map_err(damaged)?;
             let verdict = row.try_get::<&str, _>("verdict")?.parse().map_err(damaged)?;
-            Ok::<_, OpsError>(SameDelivery { id, verdict, headers: headers(row)? })
+            Ok::<_, OpsError>(SameDelivery { id, verdict, headers: headers(row)?, erased: row.try_get("erased")? })
         };
         Ok(SameNotification { deliveries: rows.iter().map(same).collect::<Result<_, _>>()?, is_reused })
     }

@@ -17,6 +17,8 @@ mod writes;
 #[cfg(test)]
 mod decisions_tests;
 #[cfg(test)]
+mod notification_tests;
+#[cfg(test)]
 mod open_tests;
 #[cfg(test)]
 mod ops_tests;

@@ -45,7 +45,7 @@ async fn deliver(ops: &dyn Ops, n: i64, source: &str, parts: Vec<Part>, outcome:
     };
     let pending = parts.iter().enumerate().filter(|(_, part)| part.state == PartState::Pending);
     let parts_of: Vec<_> = pending.map(|(nth, _)| (nth, outcome.as_str(), outcome.position())).collect();
-    ops.store(delivery, parts, vec![], Durability::Written).await.unwrap();
+    ops.store(delivery, None, parts, vec![], Durability::Written).await.unwrap();
     let outcomes = PartOutcomes { verdict: Verdict::of([outcome].iter()), parts: parts_of };
     ops.record_outcomes(&id(n), outcomes, Durability::Synced).await.unwrap();
 }
@@ -120,7 +120,7 @@ async fn a_delivery_is_dismissed_once_and_only_where_something_is_open() {
     assert_eq!(ops.delivery(&id(2)).await.unwrap().unwrap().summary.dismissed, Some(by("ann")));
     // Gone over again it may be open again.
     let again = ops.find(&id(2)).await.unwrap().unwrap().delivery;
-    ops.store_replay(&again, at(100), vec![part(None, wrong())], vec![]).await.unwrap();
+    ops.store_replay(&again, None, at(100), vec![part(None, wrong())], vec![]).await.unwrap();
     assert_eq!(open(ops, OpenOutcome::Quarantined).await, [(id(2), 1)]);
 }
 

@@ -34,7 +34,7 @@ pub(super) fn source(name: &str) -> SourceName {
     name.parse().unwrap()
 }
 
-fn delivery(n: i64, body: &str) -> Delivery {
+pub(super) fn delivery(n: i64, body: &str) -> Delivery {
     Delivery {
         id: id(n),
         source: source("flexnet"),
@@ -51,12 +51,12 @@ pub(super) fn large(n: i64) -> Delivery {
     delivery(n, &"x".repeat(100_000))
 }
 
-fn part(subject: &str, state: PartState) -> Part {
+pub(super) fn part(subject: &str, state: PartState) -> Part {
     let text = |text: &str| Some(text.to_owned());
     Part { id: text("e1"), kind: text("rollcall.product.upserted.v1"), subject: text(subject), state }
 }
 
-fn unknown_type() -> PartState {
+pub(super) fn unknown_type() -> PartState {
     PartState::Quarantined(Problem::at(ProblemType::UnknownType, "/type", "the nearest is `b`"))
 }
 
@@ -66,11 +66,11 @@ fn settled(verdict: Verdict, word: &'static str, position: u64) -> PartOutcomes 
 
 pub(super) async fn store(ops: &dyn Ops, n: i64, state: PartState) {
     let parts = vec![part("product/DB", state)];
-    ops.store(delivery(n, "body"), parts, vec![], Durability::Written).await.unwrap();
+    ops.store(delivery(n, "body"), None, parts, vec![], Durability::Written).await.unwrap();
 }
 
 /// Everything in `ops.db` has been written: a write that waits is behind all that was in line.
-async fn flushed(ops: &dyn Ops) {
+pub(super) async fn flushed(ops: &dyn Ops) {
     ops.caught_up().await.unwrap();
 }
 
@@ -84,7 +84,7 @@ async fn every_statement_can_be_prepared() {
         sql::BEGIN, sql::COMMIT, sql::SYNC_NORMAL, sql::SYNC_FULL, sql::INSERT_DELIVERIES,
         sql::INSERT_PARTS, sql::UPSERT_PERSONAL, sql::SETTLE_DELIVERIES, sql::SETTLE_PARTS, sql::TRIM_REJECTED,
         sql::NOTE_REPLAY, sql::DROP_PARTS, sql::REOPEN_DELIVERY, sql::FIND_DELIVERY, sql::PARTS_OF, sql::REPLAYS_OF,
-        sql::SENT, sql::SAME_NOTIFICATION, sql::NOTIFICATION_REUSED, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
+        sql::SENT, sql::SAID_AGAIN, sql::SAME_IN_QUARANTINE, sql::SAME_NOTIFICATION, sql::NOTIFICATION_REUSED, sql::QUARANTINED, sql::PENDING, sql::LIST_ALL, sql::LIST_SOURCE, sql::LIST_VERDICTS, sql::LIST_SOURCE_VERDICTS,
         sql::PERSONAL, sql::SHARED_ADDRESSES, sql::FORGET_PERSON, sql::ERASE_DELIVERIES, sql::ERASE_PARTS, sql::INSERT_DECISIONS,
         sql::INSERT_DECISION_IMAGES, sql::COUNT_DECISIONS, sql::DECISIONS, sql::DECISIONS_OF_USER,
         sql::DECISIONS_OF_PROJECT, sql::FIND_DECISION, sql::DECISION_COUNTS, sql::CLAIM_ANSWER, sql::FIND_ANSWER,
@@ -103,26 +103,6 @@ async fn every_statement_can_be_prepared() {
 }
 
 #[tokio::test]
-async fn what_was_signed_of_older_notifications_is_known_after_an_upgrade() {
-    let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-    let digest = Digest::of(b"body").to_string();
-    for migration in MIGRATIONS.iter() {
-        if migration.version == 15 {
-            let rows = sqlx::query(
-                "INSERT INTO delivery (id, source, received_at, headers, bytes, verdict, notification) \
-                 VALUES ('a', 's', 7, '[]', 4, 'recorded', 'm' || char(10) || $1), ('b', 's', 8, '[]', 4, 'recorded', 'm'), \
-                 ('c', 's', 9, '[]', 4, 'recorded', NULL)",
-            );
-            rows.bind(&digest).execute(&mut db).await.unwrap();
-        }
-        db.execute(migration.sql.clone()).await.unwrap();
-    }
-    let rows = "SELECT concat_ws(' ', id, notification, digest, signed_at) FROM delivery ORDER BY id";
-    let rows: Vec<String> = sqlx::query_scalar(rows).fetch_all(&mut db).await.unwrap();
-    assert_eq!(rows, [format!("a m {digest} 7"), "b m 8".to_owned(), "c".to_owned()]);
-}
-
-#[tokio::test]
 async fn the_hot_statements_find_their_rows_by_index() {
     let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     MIGRATIONS.run(&mut db).await.unwrap();
@@ -134,6 +114,11 @@ async fn the_hot_statements_find_their_rows_by_index() {
         sql::QUARANTINED,
         sql::QUARANTINE_OF,
         sql::PENDING,
+        sql::SENT,
+        sql::SAID_AGAIN,
+        sql::SAME_NOTIFICATION,
+        sql::NOTIFICATION_REUSED,
+        sql::SAME_IN_QUARANTINE,
         sql::LIST_ALL,
         sql::LIST_SOURCE,
         sql::LIST_VERDICTS,
@@ -174,7 +159,7 @@ async fn what_is_in_quarantine_is_counted_for_each_source_without_reading_bodies
     assert_eq!(of("other").await, Quarantine::default());
     // What is replayed and recorded is in quarantine no more.
     let again = vec![part("product/DB", PartState::Pending)];
-    ops.store_replay(&delivery(1, "body"), at(9), again, vec![]).await.unwrap();
+    ops.store_replay(&delivery(1, "body"), None, at(9), again, vec![]).await.unwrap();
     assert_eq!(of("flexnet").await, Quarantine { deliveries: 1, bytes: 4 });
     let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     MIGRATIONS.run(&mut db).await.unwrap();
@@ -189,7 +174,7 @@ async fn a_delivery_comes_back_as_it_was_kept() {
     let ops = dir.ops().await;
     let kept = delivery(1, "{\"a\": \u{0}\"é\"}");
     let parts = vec![part("product/DB", PartState::Pending), part("x", unknown_type())];
-    ops.store(kept.clone(), parts, vec![], Durability::Synced).await.unwrap();
+    ops.store(kept.clone(), None, parts, vec![], Durability::Synced).await.unwrap();
     let found = ops.find(&id(1)).await.unwrap().unwrap();
     assert_eq!((found.delivery, found.bytes, found.verdict), (kept.clone(), kept.body.len() as u64, Verdict::Pending));
     ops.record_outcomes(&id(1), settled(Verdict::Quarantined, "recorded", 7), Durability::Written).await.unwrap();
@@ -209,7 +194,7 @@ async fn a_delivery_comes_back_as_it_was_kept() {
 async fn an_empty_body_is_kept_as_an_empty_body() {
     let dir = Dir::new();
     let ops = dir.ops().await;
-    ops.store(delivery(1, ""), vec![], vec![], Durability::Written).await.unwrap();
+    ops.store(delivery(1, ""), None, vec![], vec![], Durability::Written).await.unwrap();
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
     assert_eq!((shown.body, shown.summary.verdict), (Some(Bytes::new()), Verdict::Ignored));
 }
@@ -224,7 +209,7 @@ async fn many_at_once_share_commits_and_none_is_mixed_up() {
             let durability = if n % 3 == 0 { Durability::Synced } else { Durability::Written };
             tokio::spawn(async move {
                 let parts = vec![part(&format!("product/{n}"), PartState::Pending)];
-                ops.store(delivery(n, &format!("body of {n}")), parts, vec![], durability).await.unwrap();
+                ops.store(delivery(n, &format!("body of {n}")), None, parts, vec![], durability).await.unwrap();
                 ops.record_outcomes(&id(n), settled(Verdict::Recorded, "recorded", n as u64), Durability::Written)
                     .await
                     .unwrap();
@@ -252,7 +237,7 @@ async fn lists_are_newest_first_and_go_on_where_they_ended() {
         let state = if n % 2 == 0 { unknown_type() } else { PartState::Recorded(Position(1)) };
         let mut delivery = delivery(n, "b");
         delivery.source = source(if n < 5 { "flexnet" } else { "other" });
-        ops.store(delivery, vec![part("x", state)], vec![], Durability::Written).await.unwrap();
+        ops.store(delivery, None, vec![part("x", state)], vec![], Durability::Written).await.unwrap();
     }
     let list = async |source: Option<&str>, verdicts: &[Verdict]| {
         let filter = DeliveryFilter { source: source.map(self::source), verdicts: verdicts.to_vec() };
@@ -286,7 +271,7 @@ async fn a_replay_replaces_the_parts_and_is_remembered() {
     let ops = dir.ops().await;
     store(&*ops, 1, unknown_type()).await;
     let parts = vec![part("product/DB", PartState::Pending)];
-    ops.store_replay(&delivery(1, "body"), at(50), parts, vec![]).await.unwrap();
+    ops.store_replay(&delivery(1, "body"), None, at(50), parts, vec![]).await.unwrap();
     assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1)]);
     ops.record_outcomes(&id(1), settled(Verdict::Recorded, "recorded", 3), Durability::Synced).await.unwrap();
     let shown = ops.delivery(&id(1)).await.unwrap().unwrap();
@@ -340,7 +325,7 @@ async fn a_flood_of_rejected_deliveries_keeps_no_authentic_one_out() {
     for n in 0..10_000 {
         ops.reject(delivery(n, "x"), "signature-mismatch");
     }
-    ops.store(delivery(20_000, "good"), vec![], vec![], Durability::Written).await.unwrap();
+    ops.store(delivery(20_000, "good"), None, vec![], vec![], Durability::Written).await.unwrap();
     // In the order in which they were written: more are while it is looked.
     let before = "SELECT count(*) FROM delivery WHERE rowid < (SELECT rowid FROM delivery WHERE verdict <> 'rejected')";
     let mut reader = SqliteConnection::connect(dir.join("ops.db").to_str().unwrap()).await.unwrap();
@@ -371,7 +356,7 @@ async fn a_late_delivery_does_not_bring_an_old_address_back() {
     let steps = [(9, Some("new@x"), Some("new@x")), (8, Some("old@x"), Some("new@x")), (10, None, None)];
     for (n, (key, email, expected)) in (0..).zip(steps) {
         let rows = vec![personal("ada", email, key)];
-        ops.store(delivery(n, "b"), vec![], rows, Durability::Synced).await.unwrap();
+        ops.store(delivery(n, "b"), None, vec![], rows, Durability::Synced).await.unwrap();
         let found = ops.personal_data(&ada).await.unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].email.as_deref(), expected, "{key}");
@@ -394,15 +379,15 @@ async fn what_is_erased_stands_in_no_file_any_more() {
     let recorded = || PartState::Recorded(Position(1));
     let problem = Problem::at(ProblemType::InvalidData, "/data", "found ada@globex.example");
     let ada = vec![personal("ada", Some(email), 1)];
-    ops.store(delivery(1, &body("ada", email)), about("ada", recorded()), ada, Durability::Synced).await.unwrap();
+    ops.store(delivery(1, &body("ada", email)), None, about("ada", recorded()), ada, Durability::Synced).await.unwrap();
     let escaped = body("ada", email).replace("ada\"", "\\u0061da\"");
-    ops.store(delivery(2, &escaped), about("ada", recorded()), vec![], Durability::Synced).await.unwrap();
+    ops.store(delivery(2, &escaped), None, about("ada", recorded()), vec![], Durability::Synced).await.unwrap();
     let torn = vec![part("?", PartState::Quarantined(problem))];
-    ops.store(delivery(3, &body("ada", email)), torn, vec![], Durability::Synced).await.unwrap();
+    ops.store(delivery(3, &body("ada", email)), None, torn, vec![], Durability::Synced).await.unwrap();
     ops.reject(delivery(4, &body("ada", email)), "signature-mismatch");
     let bob = vec![personal("ada-2", Some("bob@globex.example"), 1)];
     let bobs = body("ada-2", "bob@globex.example");
-    ops.store(delivery(5, &bobs), about("ada-2", recorded()), bob, Durability::Synced).await.unwrap();
+    ops.store(delivery(5, &bobs), None, about("ada-2", recorded()), bob, Durability::Synced).await.unwrap();
     assert!(holds(&dir, email));
 
     assert_eq!(ops.erase(&source("flexnet"), &"ada".parse().unwrap(), at(99)).await.unwrap(), 4);
@@ -417,8 +402,9 @@ async fn what_is_erased_stands_in_no_file_any_more() {
     // That the notification came, and when it was signed, tells nothing of her.
     let again = ops.same_notification(&delivery(9, &body("ada", email))).await.unwrap().deliveries;
     assert_eq!(again.iter().map(|same| same.id.clone()).collect::<Vec<_>>(), [id(1), id(3)]);
+    assert!(again.iter().all(|same| same.erased));
     let sent = ops.sent(&[id(1), id(4), id(8)]).await.unwrap();
-    let told: Vec<_> = sent.into_iter().map(|sent| (sent.id, sent.signed_at, sent.refused)).collect();
+    let told: Vec<_> = sent.into_iter().map(|(of, sent)| (of, sent.signed_at, sent.refused)).collect();
     assert_eq!(told, [(id(1), Some(at(0)), false), (id(4), Some(at(0)), true)]);
     let people = |name: &str| (source("flexnet"), name.parse().unwrap());
     let left = ops.personal_data(&[people("ada"), people("ada-2")]).await.unwrap();
@@ -547,12 +533,12 @@ async fn a_failed_write_is_said_and_the_next_one_works() {
     let ops = dir.ops().await;
     store(&*ops, 1, PartState::Pending).await;
     // The same id twice is a failure of the statement; what shares the transaction fails with it and is told so.
-    let again = ops.store(delivery(1, "x"), vec![], vec![], Durability::Synced).await;
+    let again = ops.store(delivery(1, "x"), None, vec![], vec![], Durability::Synced).await;
     assert!(matches!(again, Err(InboxError::Unavailable(_))), "{again:?}");
     store(&*ops, 2, PartState::Pending).await;
     assert_eq!(ops.pending(None, 9).await.unwrap(), [id(1), id(2)]);
     ops.close().await;
-    let closed = ops.store(delivery(3, "x"), vec![], vec![], Durability::Written).await;
+    let closed = ops.store(delivery(3, "x"), None, vec![], vec![], Durability::Written).await;
     assert!(matches!(closed, Err(InboxError::Unavailable(_))));
     assert!(matches!(ops.record_decisions(&[]).await, Err(OpsError::Database(_))));
 }

@@ -34,7 +34,7 @@ async fn a_reader_that_stays_is_told_of_until_it_is_gone() {
     store(&ops, 1, PartState::Recorded(Position(1))).await;
     let reader = reader_that_stays(&dir).await;
     for n in 2..30 {
-        ops.store(large(n), vec![], vec![], Durability::Synced).await.unwrap();
+        ops.store(large(n), None, vec![], vec![], Durability::Synced).await.unwrap();
     }
     while ops.write_ahead().held.is_none() {
         tokio::task::yield_now().await;
@@ -56,9 +56,9 @@ async fn after_a_failed_write_it_is_taken_up_again_while_a_reader_stays() {
     let mut stray = SqliteConnection::connect(dir.join("ops.db").to_str().unwrap()).await.unwrap();
     stray.execute("CREATE TRIGGER no BEFORE INSERT ON delivery BEGIN SELECT RAISE(ABORT, 'no'); END").await.unwrap();
     let reader = reader_that_stays(&dir).await;
-    ops.store(large(2), vec![], vec![], Durability::Synced).await.unwrap_err();
+    ops.store(large(2), None, vec![], vec![], Durability::Synced).await.unwrap_err();
     stray.execute("DROP TRIGGER no").await.unwrap();
-    ops.store(large(3), vec![], vec![], Durability::Synced).await.unwrap();
+    ops.store(large(3), None, vec![], vec![], Durability::Synced).await.unwrap();
     let there = [ops.find(&id(1)).await.unwrap().is_some(), ops.find(&id(2)).await.unwrap().is_some()];
     assert_eq!(there, [true, false]);
     reader.close().await.unwrap();

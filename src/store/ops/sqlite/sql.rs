@@ -10,10 +10,11 @@ pub(super) const SYNC_FULL: &str = "PRAGMA synchronous = FULL";
 /// $1: rows without bodies, $2: all bodies one after the other.
 pub(super) const INSERT_DELIVERIES: &str = "
 INSERT INTO delivery (id, source, received_at, client, headers, body, bytes, verdict, reason, notification, digest,
-                      signed_at)
+                      signed_at, first, first_received_at, first_signed_at, first_refused)
 SELECT value ->> 'id', value ->> 'source', value ->> 'at', value ->> 'client', value ->> 'headers',
        coalesce(substr($2, (value ->> 'from') + 1, value ->> 'len'), x''), value ->> 'bytes', value ->> 'verdict', value ->> 'reason',
-       value ->> 'notification', value ->> 'digest', value ->> 'signed_at'
+       value ->> 'notification', value ->> 'digest', value ->> 'signed_at',
+       value ->> 'first', value ->> 'first_received_at', value ->> 'first_signed_at', value ->> 'first_refused'
 FROM json_each($1)";
 
 pub(super) const INSERT_PARTS: &str = "
@@ -78,7 +79,9 @@ pub(super) const NOTE_REPLAY: &str = "
 INSERT INTO replay (delivery, at, was) SELECT id, $2, verdict FROM delivery WHERE id = $1";
 pub(super) const DROP_PARTS: &str = "DELETE FROM part WHERE delivery = $1";
 pub(super) const REOPEN_DELIVERY: &str = "
-UPDATE delivery SET verdict = $2, reason = NULL, dismissed_at = NULL, dismissed_by = NULL, dismissed_because = NULL
+UPDATE delivery SET verdict = $2, reason = NULL, dismissed_at = NULL, dismissed_by = NULL, dismissed_because = NULL,
+    first = coalesce(first, $3), first_received_at = coalesce(first_received_at, $4),
+    first_signed_at = coalesce(first_signed_at, $5), first_refused = coalesce(first_refused, $6)
 WHERE id = $1";
 
 /// The first who dismissed it stands. Nothing of a delivery that has nothing open can be dismissed.
@@ -104,19 +107,32 @@ SELECT id, source, received_at, client, headers, body, bytes, verdict, reason, e
          SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected') AS refused
 FROM delivery WHERE id = $1";
 
-/// When deliveries were sent: $1 their ids.
+/// When what deliveries are was sent first: $1 their ids.
 pub(super) const SENT: &str = "
-SELECT delivery.id AS id, received_at, signed_at, verdict = 'rejected' OR EXISTS (
-         SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected') AS refused
+SELECT delivery.id AS delivery, coalesce(first, delivery.id) AS id, coalesce(first_received_at, received_at) AS received_at,
+       iif(first IS NULL, signed_at, first_signed_at) AS signed_at,
+       coalesce(first_refused, verdict = 'rejected' OR EXISTS (
+         SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected')) AS refused
 FROM json_each($1) CROSS JOIN delivery ON delivery.id = value";
+
+/// What was said again, without an id, as it was known: $1 source, $2 subjects, $3 a delivery before.
+pub(super) const SAID_AGAIN: &str = "
+SELECT part.subject, delivery.id, part.position FROM delivery CROSS JOIN part ON part.delivery = delivery.id
+WHERE delivery.source = $1 AND delivery.id > $3 AND part.outcome = 'duplicate' AND part.event_id IS NULL
+  AND part.subject IN (SELECT value FROM json_each($2))";
+
+/// The newest of one notification that is in quarantine, and how much of it: $1 source, $2 its id, $3 the digest of its body.
+pub(super) const SAME_IN_QUARANTINE: &str = "
+SELECT id, (SELECT count(*) FROM part WHERE part.delivery = delivery.id AND part.outcome = 'quarantined') AS parts
+FROM delivery WHERE source = $1 AND notification = $2 AND digest = $3 AND verdict = 'quarantined' ORDER BY id DESC LIMIT 1";
 
 /// The oldest 1000 of one notification: $1 source, $2 its id, $3 the digest of its body; of rows that have none what has $4
 /// bytes, $5 those.
 pub(super) const SAME_NOTIFICATION: &str = "
-SELECT id, verdict, headers FROM (
-  SELECT id, verdict, headers FROM delivery WHERE source = $1 AND notification = $2 AND digest = $3
+SELECT id, verdict, headers, erased_at IS NOT NULL AS erased FROM (
+  SELECT id, verdict, headers, erased_at FROM delivery WHERE source = $1 AND notification = $2 AND digest = $3
   UNION ALL
-  SELECT id, verdict, headers FROM delivery
+  SELECT id, verdict, headers, erased_at FROM delivery
   WHERE source = $1 AND notification = $2 AND digest IS NULL AND verdict <> 'rejected' AND bytes = $4
   AND (body IS NULL OR body = $5))
 ORDER BY id LIMIT 1000";

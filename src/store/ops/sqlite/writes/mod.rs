@@ -9,6 +9,7 @@ mod refused;
 mod rows;
 mod sources;
 
+use rollcall_ingest::Sent;
 use sqlx::SqliteConnection;
 
 use super::sql;
@@ -30,6 +31,8 @@ pub(crate) enum Write {
         delivery: String,
         at: i64,
         verdict: &'static str,
+        /// When the notification was sent first, where it came before.
+        first: Option<Sent>,
         rows: Rows,
     },
     /// That nothing more is to be done about a delivery.
@@ -98,8 +101,8 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, writes: Vec<Write>)
         replies.push(Reply::Done);
         match write {
             Write::Rows(rows) => batch.add(rows),
-            Write::Replace { delivery, at, verdict, rows } => {
-                replace(connection, &delivery, at, verdict).await?;
+            Write::Replace { delivery, at, verdict, first, rows } => {
+                replace(connection, &delivery, at, verdict, first.as_ref()).await?;
                 batch.add(rows);
             }
             other => singles.push((at, other)),
@@ -115,10 +118,22 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, writes: Vec<Write>)
     Ok(replies)
 }
 
-async fn replace(connection: &mut SqliteConnection, id: &str, at: i64, verdict: &str) -> Result<(), OpsError> {
+async fn replace(
+    connection: &mut SqliteConnection,
+    id: &str,
+    at: i64,
+    verdict: &str,
+    first: Option<&Sent>,
+) -> Result<(), OpsError> {
+    // Of what came in this delivery first, the delivery says it itself.
+    let first = first.filter(|first| first.id.as_str() != id);
     sqlx::query(sql::NOTE_REPLAY).bind(id).bind(at).execute(&mut *connection).await?;
     sqlx::query(sql::DROP_PARTS).bind(id).execute(&mut *connection).await?;
-    sqlx::query(sql::REOPEN_DELIVERY).bind(id).bind(verdict).execute(connection).await?;
+    let reopened =
+        sqlx::query(sql::REOPEN_DELIVERY).bind(id).bind(verdict).bind(first.map(|first| first.id.to_string()));
+    let reopened = reopened.bind(first.map(|first| first.received_at.timestamp_micros()));
+    let reopened = reopened.bind(first.and_then(|first| first.signed_at).map(|at| at.timestamp_micros()));
+    reopened.bind(first.map(|first| first.refused)).execute(connection).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use rollcall_events::{Digest, SourceName};
-use rollcall_ingest::{Delivery, Part, PartOutcomes, PartState, Personal};
+use rollcall_ingest::{Delivery, Part, PartOutcomes, PartState, Personal, Sent};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
@@ -60,6 +60,10 @@ struct DeliveryJson {
     notification: Option<String>,
     digest: Option<String>,
     signed_at: Option<i64>,
+    first: Option<String>,
+    first_received_at: Option<i64>,
+    first_signed_at: Option<i64>,
+    first_refused: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -104,12 +108,20 @@ impl Rows {
     /// An authentic delivery with all that was found in it.
     pub(crate) fn delivery(
         delivery: Delivery,
+        first: Option<&Sent>,
         verdict: &'static str,
         parts: Vec<Part>,
         personal: Vec<Personal>,
     ) -> Self {
         let rows = Self::parts(&delivery, parts, personal);
-        Self { delivery: Some(DeliveryRow::new(delivery, verdict, None)), ..rows }
+        let mut row = DeliveryRow::new(delivery, verdict, None);
+        if let Some(first) = first {
+            row.json.first = Some(first.id.to_string());
+            row.json.first_received_at = Some(first.received_at.timestamp_micros());
+            row.json.first_signed_at = first.signed_at.map(|at| at.timestamp_micros());
+            row.json.first_refused = Some(first.refused);
+        }
+        Self { delivery: Some(row), ..rows }
     }
 
     /// The parts of a delivery and the personal data in it.
@@ -155,9 +167,11 @@ impl Rows {
     /// A delivery that was not authentic; only the beginning of a long one.
     pub(crate) fn rejected(mut delivery: Delivery, reason: &'static str) -> Self {
         let (bytes, source) = (delivery.body.len(), delivery.source.to_string());
+        let digest = delivery.notification.as_ref().map(|_| Digest::of(&delivery.body).to_string());
         // A copy, so that the rest of the buffer is freed.
         delivery.body = Bytes::copy_from_slice(delivery.body.get(..REJECTED_BODY).unwrap_or(&delivery.body));
         let mut row = DeliveryRow::new(delivery, "rejected", Some(reason));
+        row.json.digest = digest;
         row.json.bytes = bytes;
         Self { delivery: Some(row), rejected: Some(source), ..Self::default() }
     }
@@ -201,6 +215,10 @@ impl DeliveryRow {
             notification: delivery.notification.map(|of| of.id),
             digest,
             signed_at,
+            first: None,
+            first_received_at: None,
+            first_signed_at: None,
+            first_refused: None,
         };
         Self { json, body: delivery.body }
     }
