@@ -6,7 +6,7 @@ use rollcall_events::{Position, body::SourcePerson};
 
 use crate::roster::{
     Roster,
-    facts::{Field, NONE, NameNotInEffect},
+    facts::{Field, NONE},
     handles::UserIx,
 };
 
@@ -35,6 +35,8 @@ pub(crate) enum Apart {
     Several([u32; 2]),
     /// Of several who were removed, or who came, each could be the one. Only a plan says so.
     OneOfSeveral,
+    /// This other one of the own source was removed and asked for the name too. Only a plan says so.
+    OwnNamesake(u32),
 }
 
 /// Two persons whom a rule takes for one and does not link.
@@ -52,7 +54,7 @@ pub struct LeftOut {
 pub(crate) type KeptApart = ((u32, u32), Apart);
 
 /// Of how many who ask for one name it is looked who of them could be one person.
-const MAX_NAMESAKES: usize = 256;
+pub(super) const MAX_NAMESAKES: usize = 256;
 
 impl Roster {
     /// Whether somebody said of exactly these two that they are two.
@@ -218,6 +220,11 @@ impl Roster {
             Apart::OneOfSeveral => {
                 "several who were removed, or who came, asked for that name, and only you know which".to_owned()
             }
+            Apart::OwnNamesake(one) => format!(
+                "{} of its own source asked for that name too: `rollcall users link --rule made_again --source {}` first",
+                self.person_key(*one),
+                source(*one)
+            ),
             Apart::Several([one, two]) => {
                 format!(
                     "{} and {} are two people of source {}",
@@ -233,13 +240,15 @@ impl Roster {
         let persons = [self.source_person(*one)?, self.source_person(*two)?];
         let parted_at = match apart {
             Apart::Parted(parting) => Some(parting.at),
-            Apart::Crowd(_) | Apart::Several(_) | Apart::OneOfSeveral => None,
+            Apart::Crowd(_) | Apart::Several(_) | Apart::OneOfSeveral | Apart::OwnNamesake(_) => None,
         };
-        Some(LeftOut { persons, why: self.apart_text(apart), parted_at })
+        let by_hand = || format!(": `rollcall users link {} {}`", self.person_key(*one), self.person_key(*two));
+        let by_hand = (*apart == Apart::OneOfSeveral).then(by_hand).unwrap_or_default();
+        Some(LeftOut { persons, why: self.apart_text(apart) + &by_hand, parted_at })
     }
 
     /// Those of a person's namesakes who may be the same one: of another user, and nobody said that they are two.
-    fn maybe_the_same(&self, person: u32) -> impl Iterator<Item = u32> {
+    pub(super) fn maybe_the_same(&self, person: u32) -> impl Iterator<Item = u32> {
         let all = self.namesakes(person).take(MAX_NAMESAKES);
         all.filter(move |one| self.user_of(*one) != self.user_of(person) && self.parted(*one, person).is_none())
     }
@@ -247,39 +256,5 @@ impl Roster {
     /// Whether another entry of a person's source asks for its name that may be the same person's.
     pub(crate) fn has_namesake(&self, person: u32) -> bool {
         self.maybe_the_same(person).next().is_some()
-    }
-
-    /// Those who were removed and whose name a person asks for and has not, whom a rule would take for it, made again, if nothing
-    /// kept them apart: of its own source, where that knows another of the name; else of the source of whoever has the name.
-    pub(crate) fn perhaps_removed(&self, person: u32, overlapping: bool) -> Vec<u32> {
-        let Some(NameNotInEffect::Taken(name)) = self.facts.names_not_in_effect.get(&person) else { return Vec::new() };
-        let holder = self.facts.user_names.get(*name).copied().filter(|holder| *holder != NONE);
-        // Also of who is inactive: the one of before may have been so too.
-        if !self.stands(person) || self.facts.is_suspended(self.facts.persons.names.space(person)) {
-            return Vec::new();
-        }
-        let mut all: Vec<u32> = if self.has_namesake(person) {
-            self.maybe_the_same(person).collect()
-        } else {
-            let others = holder.map(|one| self.who_ask_as(person, self.facts.persons.names.space(one)));
-            let others = others.into_iter().flatten().filter(|one| Some(*one) != holder).take(MAX_NAMESAKES);
-            holder.into_iter().chain(others).collect()
-        };
-        all.retain(|one| self.user_of(*one) != self.user_of(person) && self.came_since(*one, person, overlapping));
-        // Whose name was given to one of the others is not who is called so.
-        if holder.is_some_and(|holder| all.contains(&holder)) {
-            let before = self.facts.name_holders.get(name).map_or(&[][..], Vec::as_slice);
-            all.retain(|one| Some(*one) == holder || !before.contains(one));
-        }
-        all
-    }
-
-    /// Those of them whom nothing keeps apart, one person of each user. Of several nobody but a person knows which: whoever
-    /// has the name may only have been the first.
-    pub(crate) fn predecessors(&self, person: u32) -> Vec<u32> {
-        let mut users = BTreeSet::new();
-        let mut all = self.perhaps_removed(person, false);
-        all.retain(|one| self.apart(*one, person).is_none() && users.insert(self.user_of(*one)));
-        all
     }
 }

@@ -1,6 +1,6 @@
 //! Which persons are to be one user by a rule, and the commands that make them so.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rollcall_events::{
@@ -10,7 +10,10 @@ use rollcall_events::{
 
 use crate::{
     fold::people::LINK_STATED,
-    questions::apart::{Apart, KeptApart, LeftOut},
+    questions::{
+        apart::{Apart, LeftOut},
+        made_again::NotLinked,
+    },
     roster::{
         Roster,
         facts::{Holder, NONE, instant, micros},
@@ -82,6 +85,12 @@ pub struct Linkable {
     pub pairs: Vec<[SourcePerson; 2]>,
     /// Those that would join others whom somebody parted, or two people of one source, and those of which several could be meant.
     pub left_out: Vec<LeftOut>,
+    /// Who asks for the name of somebody who was not removed.
+    pub still_there: Vec<SourcePerson>,
+    /// Who asks for the name of somebody who was removed, and was there while that one was.
+    pub at_once: Vec<SourcePerson>,
+    /// Who asks for a name that somebody else has, and that nobody of the rule's source asked for.
+    pub not_known: Vec<SourcePerson>,
 }
 
 /// What a rule takes for one with somebody.
@@ -163,15 +172,6 @@ impl Roster {
         self.facts.same_as.get(&person).is_some_and(|others| others.contains(&other))
     }
 
-    /// Whether a person could be one who was removed, made again: it came after that one was gone, unless `overlapping`. A source's
-    /// own removals may be held back while what it has anew comes, and it has none twice.
-    pub(crate) fn came_since(&self, gone: u32, person: u32, overlapping: bool) -> bool {
-        let names = &self.facts.persons.names;
-        let removed = self.facts.persons.get(gone).map(|row| row.register.cause);
-        let came = self.facts.persons.get(person).map(|row| row.first);
-        !self.stands(gone) && (overlapping || names.space(gone) == names.space(person) || removed < came)
-    }
-
     /// Whether it was confirmed that a person's source says whom it is in another's.
     pub(crate) fn is_confirmed(&self, person: u32, other: u32) -> bool {
         let names = &self.facts.persons.names;
@@ -225,7 +225,7 @@ impl Roster {
         (over.collect(), made.next().map(|(ix, _)| *ix))
     }
 
-    fn source_space(&self, name: &str) -> Option<u16> {
+    pub(super) fn source_space(&self, name: &str) -> Option<u16> {
         self.facts.sources.find(0, name).and_then(|ix| u16::try_from(ix).ok())
     }
 
@@ -234,12 +234,17 @@ impl Roster {
     /// found there.
     #[must_use]
     pub fn linkable(&self, rule: LinkRule, source: &str, with: &str, overlapping: bool) -> Linkable {
-        let mut left_out = Vec::new();
-        let pairs = self.taken_for_one(rule, source, with, overlapping, &mut left_out).unwrap_or_default();
+        let mut found = NotLinked::default();
+        let pairs = self.taken_for_one(rule, source, with, overlapping, &mut found).unwrap_or_default();
+        let NotLinked { mut left_out, still_there, at_once, not_known } = found;
         let pairs = self.joining_nobody_apart(pairs, &mut left_out).into_iter();
+        let named = |all: Vec<u32>| all.into_iter().filter_map(|one| self.source_person(one)).collect();
         Linkable {
             pairs: pairs.filter_map(|(one, two)| self.source_persons(one, two)).collect(),
             left_out: left_out.iter().filter_map(|one| self.left_out(one)).collect(),
+            still_there: named(still_there),
+            at_once: named(at_once),
+            not_known: named(not_known),
         }
     }
 
@@ -249,42 +254,18 @@ impl Roster {
         source: &str,
         with: &str,
         overlapping: bool,
-        left_out: &mut Vec<KeptApart>,
+        found: &mut NotLinked,
     ) -> Option<Vec<(u32, u32)>> {
         let space_of_one = self.source_space(source)?;
         let names = &self.facts.persons.names;
         let mut unless = |apart: Option<Apart>, one: u32, two: u32| {
-            left_out.extend(apart.map(|apart| ((one, two), apart)));
+            found.left_out.extend(apart.map(|apart| ((one, two), apart)));
             apart.is_none()
         };
         let pairs = match rule {
             LinkRule::MadeAgain => {
                 let place = self.source_space(with)?;
-                let waiting = self.facts.names_not_in_effect.keys();
-                let again = waiting.filter_map(|person| {
-                    let mut gone = self.perhaps_removed(*person, overlapping);
-                    let mut users = BTreeSet::new();
-                    gone.retain(|gone| {
-                        names.space(*gone) == space_of_one && unless(self.apart(*gone, *person), *gone, *person)
-                    });
-                    gone.retain(|gone| users.insert(self.user_of(*gone)));
-                    if let [gone] = *gone {
-                        return Some((gone, *person));
-                    }
-                    for gone in gone {
-                        unless(Some(Apart::OneOfSeveral), gone, *person);
-                    }
-                    None
-                });
-                let again: Vec<(u32, u32)> = again.collect();
-                let mut asked: HashMap<u32, usize> = HashMap::new();
-                again.iter().for_each(|(gone, _)| *asked.entry(self.user_of(*gone)).or_default() += 1);
-                // Of two who could be the same one neither is.
-                let several = |gone: u32| (asked.get(&self.user_of(gone)) != Some(&1)).then_some(Apart::OneOfSeveral);
-                let again = again.into_iter().filter(|(gone, person)| unless(several(*gone), *gone, *person));
-                let again = again.filter(|(_, person)| names.space(*person) == place).collect();
-                left_out.retain(|((_, person), _)| names.space(*person) == place);
-                again
+                return Some(self.made_again(space_of_one, place, overlapping, found));
             }
             LinkRule::SameId => {
                 let other = self.source_space(with).filter(|other| *other != space_of_one)?;
@@ -378,7 +359,9 @@ impl Roster {
                 LinkStatement::Open => &mut counts.open,
                 LinkStatement::Waits(_) => &mut counts.waiting,
                 LinkStatement::Contradicted | LinkStatement::Apart(Apart::Several(_)) => &mut counts.contradicted,
-                LinkStatement::Apart(Apart::Parted(_) | Apart::Crowd(_) | Apart::OneOfSeveral) => &mut counts.parted,
+                LinkStatement::Apart(
+                    Apart::Parted(_) | Apart::Crowd(_) | Apart::OneOfSeveral | Apart::OwnNamesake(_),
+                ) => &mut counts.parted,
             };
             *count += 1;
         }

@@ -5,6 +5,7 @@ pub(crate) mod difference;
 pub(crate) mod explain;
 pub(crate) mod link_flaws;
 pub(crate) mod links;
+pub(crate) mod made_again;
 pub(crate) mod members;
 pub(crate) mod names;
 pub(crate) mod problems;

@@ -75,19 +75,6 @@ impl Roster {
         self.check_command(&given, now).is_ok().then_some(given)
     }
 
-    /// Those who may be a person that asks for a name, made again: several where nobody but a person knows which. In another source
-    /// only where the two are of authoritative ones.
-    fn perhaps_made_again(&self, person: u32) -> Vec<u32> {
-        let space = |person: u32| self.facts.persons.names.space(person);
-        let mut all = self.predecessors(person);
-        all.retain(|one| {
-            let theirs = self.persons_of(UserIx(self.user_of(*one)));
-            let both_count = || self.is_authoritative(person) && theirs.iter().any(|of| self.is_authoritative(*of));
-            space(*one) == space(person) || both_count()
-        });
-        all
-    }
-
     /// Whoever may have a freed name first: who asked first, of an authoritative source before others.
     fn first_asker(&self, name: u32) -> Option<u32> {
         let first = |one: &u32| (!self.is_authoritative(*one), self.facts.persons.get(*one).map(|row| row.first), *one);
@@ -117,7 +104,9 @@ impl Roster {
         let given_up = self.wanted_name(holder) != Some(self.facts.user_names.id(name));
         let same_id = || names.text(holder) == names.text(person) && self.apart(holder, person).is_none();
         let claim = match (same_source, mine, theirs) {
-            _ if !self.perhaps_made_again(person).is_empty() => NameClaim::MadeAgain,
+            _ if self.perhaps_made_again(person).iter().any(|one| self.user_of(*one) == self.user_of(holder)) => {
+                NameClaim::MadeAgain
+            }
             (true, ..) if given_up => NameClaim::Moved,
             (false, ..) if !gone && same_id() => NameClaim::SameId,
             (false, true, false) => NameClaim::Authoritative,
@@ -130,6 +119,12 @@ impl Roster {
     pub(crate) fn is_authoritative(&self, person: u32) -> bool {
         let space = usize::from(self.facts.persons.names.space(person));
         self.authoritative.get(space).copied().unwrap_or(false)
+    }
+
+    /// The sources that do.
+    pub(super) fn authoritative_spaces(&self) -> impl Iterator<Item = u16> {
+        let all = self.authoritative.iter().enumerate().filter(|(_, does)| **does);
+        all.filter_map(|(space, _)| u16::try_from(space).ok())
     }
 
     /// What whoever runs this can do about a name that is another's.
@@ -158,17 +153,17 @@ impl Roster {
         let ends = format!("{theirs} has no secret in force and no role given by name");
         let is_of_one_source = source(holder) == source(person);
         let could_be_holder = self.apart(holder, person).is_none() && (is_of_one_source || !self.has_namesake(person));
-        Some(match claim {
+        let gone = self.perhaps_made_again(person);
+        let ways = gone.iter().map(|one| format!("`rollcall users link {} {me}`", self.as_typed(*one)));
+        let ways = ways.collect::<Vec<_>>().join(" or ");
+        let again =
+            if gone.is_empty() { String::new() } else { format!("if it is the same person, made again: {ways}; ") };
+        let remedy = match claim {
             NameClaim::Authoritative | NameClaim::Moved if self.has_personal_projects() => {
                 format!("{rename}, as soon as {ends}; the images that were pushed below {name}/ pass with the name")
             }
             NameClaim::Authoritative | NameClaim::Moved => format!("it passes by itself as soon as {ends}"),
-            NameClaim::MadeAgain => {
-                let gone = self.perhaps_made_again(person);
-                let ways = gone.iter().map(|one| format!("`rollcall users link {} {me}`", self.as_typed(*one)));
-                let ways = ways.collect::<Vec<_>>().join(" or ");
-                format!("if it is the same person, made again: {ways}; if it is another one: {rename}")
-            }
+            NameClaim::MadeAgain => format!("if it is another one: {rename}"),
             NameClaim::SameId => format!(
                 "if the two sources read one directory: `rollcall users link --rule same_id --source {} --with {}`",
                 source(holder),
@@ -182,7 +177,8 @@ impl Roster {
                 "link the two if they are one (`rollcall users link {theirs} {me}`), give the name to this one ({rename}, as soon as {ends}), or have source {} state another user name",
                 source(person)
             ),
-        })
+        };
+        Some(again + &remedy)
     }
 
     /// A person's user as somebody types it: by its name, or by its id where a shell would take the name for something else.

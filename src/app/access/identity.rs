@@ -116,7 +116,8 @@ pub struct LinkNoteShown {
     /// what was given since two were linked stays with one of them. `ends`: a secret that was made since then ends. `stays_one`:
     /// the two stay one user by other links. `parted`:
     /// somebody said before that they are two. `left_out`: whom a rule takes for one and does not link, as that would join others
-    /// whom somebody parted, or two people of one source. `said_of_another`: a source says now of somebody what it, or another one, says
+    /// whom somebody parted, or two people of one source, or as it could be several; or who asks for somebody's name and is taken for
+    /// nobody. `said_of_another`: a source says now of somebody what it, or another one, says
     /// or said of somebody else. `wakes`: a secret or invitation signs in again by it.
     #[schema(value_type = String)]
     pub kind: LinkNoteKind,
@@ -237,18 +238,35 @@ fn planned(
     giver: &LinkGiver,
     now: DateTime<Utc>,
     awaited: &Awaited,
-) -> Result<(LinkPlan, u64)> {
-    let Requested { commands, left, left_out } = requested(roster, request, giver, now, MAX_LINKS)?;
+) -> Result<Planned> {
+    let Requested { commands, left, left_out, not_taken } = requested(roster, request, giver, now, MAX_LINKS)?;
     let go_on = || awaited.is_awaited();
     let mut plan = plan_links(roster, commands, now, &Effort::of(u64::MAX, &go_on))?;
-    plan.notes.extend(left_out);
+    // Where nobody is linked they are the reason.
+    let told = if plan.commands.is_empty() { Vec::new() } else { not_taken.clone() };
+    // Those that tell of many first: of the others only so many are shown.
+    plan.notes.splice(0..0, told.into_iter().chain(left_out));
     match plan.effects.iter().find_map(Effect::reason) {
         Some(why) => Err(ErrorKind::Refused.because(format!("{why}. Nothing was changed."))),
-        None => Ok((plan, left)),
+        None => Ok(Planned { plan, left, not_taken }),
     }
 }
 
-fn shown(roster: &Roster, request: &LinkRequest, plan: &LinkPlan, left: u64) -> LinkPlanShown {
+/// What a request comes to.
+struct Planned {
+    plan: LinkPlan,
+    /// How many pairs of the rule are left for another time.
+    left: u64,
+    /// Of whom else it could be thought that the rule links them, and why it does not.
+    not_taken: Vec<LinkNote>,
+}
+
+fn shown(roster: &Roster, request: &LinkRequest, planned: &Planned) -> LinkPlanShown {
+    let Planned { plan, left, not_taken } = planned;
+    let why_nobody = || match &**not_taken {
+        [] => nobody(roster, request),
+        all => all.iter().map(|note| &*note.text).collect::<Vec<_>>().join(". "),
+    };
     let called = |id: &String| roster.name_of_person(id).to_owned();
     let pair = |link: &Link| {
         let persons = link.persons.each_ref().map(key);
@@ -278,13 +296,13 @@ fn shown(roster: &Roster, request: &LinkRequest, plan: &LinkPlan, left: u64) -> 
     };
     LinkPlanShown {
         plan: plan.name.clone(),
-        nobody: (links.is_empty() && excepted.is_empty()).then(|| nobody(roster, request)),
+        nobody: (links.is_empty() && excepted.is_empty()).then(why_nobody),
         links,
         excepted,
         notes: plan.notes.iter().take(MAX_ROWS).map(note).collect(),
         changes: plan.changes.iter().take(MAX_ROWS).map(row).collect(),
         total: plan.changes.len() as u64,
-        left,
+        left: *left,
     }
 }
 
@@ -297,8 +315,8 @@ pub async fn plan(reads: &Reads, request: LinkRequest) -> Result<Answer<LinkPlan
     let turn = reads.copy_turn().await?;
     let tried = turn.run_on_view(reads.live(), move |copy, awaited| {
         // To be tried, by whomever: whoever may look at plans need not be able to do what they plan.
-        let (plan, left) = planned(copy, &request, &LinkGiver::default(), now, awaited)?;
-        Ok((copy.position(), shown(copy, &request, &plan, left)))
+        let planned = planned(copy, &request, &LinkGiver::default(), now, awaited)?;
+        Ok((copy.position(), shown(copy, &request, &planned)))
     });
     let (position, mut shown) = tried.await?;
     say_when_and_by_whom(reads, &mut shown.notes).await?;
@@ -338,7 +356,7 @@ pub async fn apply(mut commands: Commands, request: LinkRequest) -> Result<Links
     let (now, giver) = (commands.now(), commands.giver());
     let giver = LinkGiver { author: Some(giver.author), made_with: giver.made_with };
     let tried = turn.run_on_view(commands.live(), move |copy, awaited| planned(copy, &request, &giver, now, awaited));
-    let (plan, left) = tried.await?;
+    let Planned { plan, left, .. } = tried.await?;
     if plan.name != confirmed {
         return Err(ErrorKind::Changed.because(format!(
             "It would change something else than what was confirmed. Look at it again: it is {} now. Nothing was changed.",

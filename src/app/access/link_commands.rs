@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{LinkGiver, LinkNote, LinkRule, Linkable, Roster, StatementCounts, UserIx};
+use rollcall_access::{LinkGiver, LinkNote, LinkNoteKind, LinkRule, Linkable, Roster, StatementCounts, UserIx};
 use rollcall_events::{
     Body, SchemaError,
     body::{Link, SourcePerson},
@@ -154,11 +154,13 @@ pub(super) struct Requested {
     pub left: u64,
     /// Whom the rule takes for one and does not link.
     pub left_out: Vec<LinkNote>,
+    /// Of whom else it could be thought, in words: of each kind why not, and what to do.
+    pub not_taken: Vec<LinkNote>,
 }
 
 impl Requested {
     fn all(commands: Vec<Body>) -> Self {
-        Self { commands, left: 0, left_out: Vec::new() }
+        Self { commands, left: 0, left_out: Vec::new(), not_taken: Vec::new() }
     }
 }
 
@@ -218,10 +220,12 @@ pub(super) fn requested(
             });
             let apart: Vec<Body> = apart.collect();
             // Who is excepted counts for every other pair, as afterwards.
-            let Linkable { mut pairs, mut left_out } = match &*apart {
+            let mut found = match &*apart {
                 [] => found,
                 apart => roster.after(apart, now).linkable(rule, &source, &with, request.overlapping),
             };
+            let not_taken = not_taken(roster, &found, (&source, &with));
+            let Linkable { pairs, left_out, .. } = &mut found;
             // What this plan says of exactly these two is in it already, and no event says it yet.
             left_out.retain(|one| !excepted.contains(&one.persons));
             for one in left_out.iter_mut().filter(|one| one.parted_at.is_some_and(|at| at > roster.position())) {
@@ -229,12 +233,57 @@ pub(super) fn requested(
             }
             let left = pairs.len().saturating_sub(most) as u64;
             pairs.truncate(most);
-            let links = pairs.into_iter().map(|pair| roster.link_command(pair, Some(rule), giver));
+            let links = pairs.drain(..).map(|pair| roster.link_command(pair, Some(rule), giver));
             let left_out = left_out.iter().map(LinkNote::of_left_out).collect();
-            Ok(Requested { commands: apart.into_iter().chain(links).collect(), left, left_out })
+            Ok(Requested { commands: apart.into_iter().chain(links).collect(), left, left_out, not_taken })
         }
         _ => Err(invalid("", "either `persons` or `rule`")),
     }
+}
+
+/// How many names a text tells.
+const MAX_NAMED: usize = 5;
+
+/// Who asks for somebody's name and is not taken for anybody, of each kind together: why, and what to do.
+fn not_taken(roster: &Roster, found: &Linkable, (source, with): (&str, &str)) -> Vec<LinkNote> {
+    let named = |who: &[SourcePerson]| {
+        let first = who.first()?;
+        let names: Vec<&str> = who.iter().take(MAX_NAMED).map(|one| roster.name_of_person(&key(one))).collect();
+        let more = match who.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some((key(first), format!("{} of source {with} ({}{more})", who.len(), names.join(", "))))
+    };
+    let again = match with == source {
+        true => format!("rollcall users link --rule made_again --source {source}"),
+        false => format!("rollcall users link --rule made_again --source {source} --with {with}"),
+    };
+    let still_there = |all: String| match with == source {
+        true => format!(
+            "{all} ask for the name of somebody who is there still, as the directory has two of that name, or as the removals wait: `rollcall plan {source}` shows them, and how they are applied; then `{again}`"
+        ),
+        false => format!(
+            "{all} ask for the name of somebody of source {source} who is there still, and the rule links with whoever was removed. Where {with} takes the place of {source}, that one ends first: `rollcall sources retire {source} --for-ever {source}`; then `{again} --overlapping`"
+        ),
+    };
+    let at_once = |all: String| {
+        format!(
+            "{all} ask for the name of somebody who was removed, and were there while that one was too: two people of one name, or a directory that was moved; `{again} --overlapping` shows them"
+        )
+    };
+    let not_known = |all: String| {
+        format!(
+            "{all} ask for a name that somebody else has, and that nobody of source {source} asked for: `rollcall problems --kind user_name --source {with}` says who has it, and what to do"
+        )
+    };
+    let told = [
+        named(&found.still_there).map(|(person, all)| (person, still_there(all))),
+        named(&found.at_once).map(|(person, all)| (person, at_once(all))),
+        named(&found.not_known).map(|(person, all)| (person, not_known(all))),
+    ];
+    let note = |(person, text)| LinkNote { kind: LinkNoteKind::LeftOut, person, text, event: None };
+    told.into_iter().flatten().map(note).collect()
 }
 
 /// Why a rule links nobody.
@@ -256,16 +305,6 @@ pub(super) fn nobody(roster: &Roster, request: &LinkRequest) -> String {
             ];
             let why = why.into_iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}"));
             format!("of what source {source} says {}", why.collect::<Vec<_>>().join(", "))
-        }
-        Some(LinkRule::MadeAgain) if !request.overlapping => {
-            let with = request.with.as_deref().unwrap_or(&source);
-            match roster.linkable(LinkRule::MadeAgain, &source, with, true).pairs.len() {
-                0 => "nobody who was removed came since under the same name, or they are linked, parted or excepted"
-                    .to_owned(),
-                n => format!(
-                    "{n} ask for the name of somebody who was removed, and were there while that one was too: two people of one name, or a directory that was moved; --overlapping shows them"
-                ),
-            }
         }
         Some(LinkRule::MadeAgain) => {
             "nobody who was removed came since under the same name, or they are linked, parted or excepted".to_owned()

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-fn source(name: &str, slapd: &Slapd, more: &str) -> String {
+pub fn source(name: &str, slapd: &Slapd, more: &str) -> String {
     format!(
         "[source.{name}]\nkind = \"ldap\"\nurl = \"{}\"\nclear_text = true\nbind_dn = \"{SYNC}\"\nsecret_file = \"ldap.secret\"\n\
          people = \"ou=people,{BASE}\"\ngroups = [\"ou=groups,{BASE}\"]\nanswer_timeout = \"2s\"\n{more}",
@@ -20,13 +20,13 @@ fn source(name: &str, slapd: &Slapd, more: &str) -> String {
     )
 }
 
-fn begin_anew(server: &mut Server, configuration: &str) {
+pub fn begin_anew(server: &mut Server, configuration: &str) {
     server.stop();
     server.configure(configuration);
     server.go();
 }
 
-fn signed_in(server: &Server, name: &str, password: &str) -> Option<String> {
+pub fn signed_in(server: &Server, name: &str, password: &str) -> Option<String> {
     let answer = server.token(name, password, "");
     (answer.status == 200).then(|| claims(answer.json()["token"].as_str().unwrap())["sub"].as_str().unwrap().to_owned())
 }
@@ -41,11 +41,11 @@ fn no_problem(server: &Server, kind: &str) {
     wait_for(&format!("no {kind}"), || server.pages(&format!("/api/v1/problems?kind={kind}")).is_empty().then_some(()));
 }
 
-fn says(text: &str, parts: &[&str]) {
+pub fn says(text: &str, parts: &[&str]) {
     parts.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
 }
 
-fn word(text: &str, begin: &str) -> String {
+pub fn word(text: &str, begin: &str) -> String {
     text.split_whitespace().find(|word| word.starts_with(begin)).unwrap_or_else(|| panic!("{begin}: {text}")).to_owned()
 }
 
@@ -54,7 +54,7 @@ fn people(server: &Server, source: &str) -> Vec<Value> {
 }
 
 /// Nobody is asked for by a password before: what a directory says of one is remembered for a minute.
-fn are_read(server: &Server, source: &str, wanted: usize) {
+pub fn are_read(server: &Server, source: &str, wanted: usize) {
     wait_for(&format!("{wanted} of {source}"), || (people(server, source).len() == wanted).then_some(()));
 }
 

@@ -15,6 +15,7 @@ mod names;
 mod page;
 mod plans;
 mod read;
+mod replaced;
 mod resumed;
 pub mod served;
 mod sign_in_names;

@@ -1,9 +1,10 @@
 //! What users are called, by whom and until when; in `links`, which persons are one user; in `apart`, which are not, as
-//! somebody said so; and, in `joins`, whom no rule makes one.
+//! somebody said so; in `joins`, whom no rule makes one; and, in `made_again`, whom a directory has anew.
 
 mod apart;
 mod joins;
 mod links;
+mod made_again;
 mod parting;
 mod within;
 
