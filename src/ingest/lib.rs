@@ -13,8 +13,8 @@ pub mod testkit;
 pub use baseline::{BaselineEntries, BaselineEntry, Fingerprint, RecordedFact, RecordedFacts};
 pub use delivery::{
     AnsweredEvent, Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError,
-    IsRetired, Part, PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, Replayed, SaidAgain,
-    SameDelivery, SameNotification, Sent, StoredDelivery, ValidEvent, Verdict, validate,
+    IsRetired, Part, PartForm, PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, Replayed,
+    SaidAgain, SameDelivery, SameNotification, Sent, StoredDelivery, ValidEvent, Verdict, validate,
 };
 pub use personal::Personal;
 pub use reading::{

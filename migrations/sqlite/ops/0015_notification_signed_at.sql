@@ -16,6 +16,9 @@ SET digest = substr(notification, instr(notification, char(10)) + 1),
 WHERE instr(notification, char(10)) > 0;
 UPDATE delivery SET signed_at = received_at WHERE notification IS NOT NULL;
 
+-- What was said again as it was known, without an id.
+CREATE INDEX part_said_again ON part (subject, delivery) WHERE outcome = 'duplicate' AND event_id IS NULL;
+
 DROP INDEX delivery_notification;
 
 CREATE INDEX delivery_notification ON delivery (source, notification, digest, id) WHERE notification IS NOT NULL;

@@ -10,7 +10,7 @@ use rollcall_events::{Position, SourceName};
 use crate::{
     connector::{Headers, Hook, ProblemType},
     delivery::{
-        model::{Delivery, DeliveryId, Part, Sent, Verdict},
+        model::{Delivery, DeliveryId, Part, PartState, Sent, Verdict},
         quarantine::Quarantine,
     },
     personal::Personal,
@@ -80,7 +80,28 @@ pub struct SaidAgain {
     pub position: Position,
 }
 
+/// What tells whether a part is as it was: whether it is in quarantine, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartForm {
+    /// Whether it cannot be recorded.
+    pub in_quarantine: bool,
+    /// Absent where it was not understood.
+    pub subject: Option<String>,
+}
+
+impl PartForm {
+    pub(crate) fn of(part: &Part) -> Self {
+        let in_quarantine = matches!(part.state, PartState::Quarantined(_));
+        Self { in_quarantine, subject: part.subject.clone() }
+    }
+}
+
 impl SameNotification {
+    /// Whether some of it was erased.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.deliveries.iter().any(|same| same.erased)
+    }
+
     /// The deliveries that are the sender's.
     pub(crate) fn authentic(self, delivery: &Delivery, hook: &dyn Hook) -> Vec<DeliveryId> {
         let is_sender_s =
@@ -147,7 +168,8 @@ pub trait Inbox: Send + Sync + 'static {
     /// As [`InboxError`].
     async fn sent(&self, deliveries: &[DeliveryId]) -> Result<Vec<(DeliveryId, Sent)>, InboxError>;
 
-    /// What a source said again of these subjects as the log had it, without an id, in deliveries behind `after`.
+    /// What a source said last of these subjects as the log had it, without an id, in deliveries behind `after`: of each the
+    /// newest, and the newest of what was refused first. Not what came first in `but`.
     ///
     /// # Errors
     /// As [`InboxError`].
@@ -156,14 +178,14 @@ pub trait Inbox: Send + Sync + 'static {
         source: &SourceName,
         subjects: &[Arc<str>],
         after: &DeliveryId,
+        but: &DeliveryId,
     ) -> Result<Vec<SaidAgain>, InboxError>;
 
-    /// The newest delivery of the same notification, with the same bytes, that is in quarantine and not erased, and how many
-    /// of its parts are.
+    /// The newest delivery of the same notification, with the same bytes, that is in quarantine and not erased, and its parts.
     ///
     /// # Errors
     /// As [`InboxError`].
-    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, usize)>, InboxError>;
+    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, Vec<PartForm>)>, InboxError>;
 
     /// Whether the same notification came before, as far as deliveries are kept. Of one that came thousands of times the
     /// oldest are given.

@@ -11,7 +11,7 @@ mod telemetry;
 pub(crate) mod validate;
 
 pub use inbox::{
-    Durability, Inbox, InboxError, PartOutcomes, SaidAgain, SameDelivery, SameNotification, StoredDelivery,
+    Durability, Inbox, InboxError, PartForm, PartOutcomes, SaidAgain, SameDelivery, SameNotification, StoredDelivery,
 };
 pub use model::{Delivery, DeliveryId, Part, PartState, Replayed, Sent, Verdict};
 pub use quarantine::Quarantine;

@@ -96,12 +96,13 @@ impl Sent {
         Self { id, received_at: DateTime::UNIX_EPOCH, signed_at: None, refused: false }
     }
 
-    /// Of what was taken when it came the order of arrival is the order. What was refused counts as of when it was signed,
-    /// and before what was signed in the same second and not refused.
+    /// Of what was taken when it came the order of arrival is the order. What was refused counts as of when it was signed;
+    /// where it came later than that, before whatever else was signed in the same second.
     pub(crate) fn is_after(&self, other: &Self) -> bool {
+        let late = |sent: &Self, said: DateTime<Utc>| sent.refused && sent.received_at.trunc_subsecs(0) > said;
         match (self.said_at(), other.said_at()) {
             (Some(mine), Some(theirs)) if self.refused || other.refused => {
-                (mine, !self.refused, &self.id) > (theirs, !other.refused, &other.id)
+                (mine, !late(self, mine), &self.id) > (theirs, !late(other, theirs), &other.id)
             }
             _ => self.counted() > other.counted(),
         }

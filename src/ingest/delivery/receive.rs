@@ -24,7 +24,7 @@ use crate::{
         clipped,
     },
     delivery::{
-        inbox::{Durability, Inbox, InboxError, PartOutcomes, SameNotification},
+        inbox::{Durability, Inbox, InboxError, PartForm, PartOutcomes, SameNotification},
         model::{Delivery, DeliveryId, Part, PartState, Sent, Verdict},
         quarantine::{Quarantine, QuarantineBudget},
         said::{Arrival, Fact, Fate, Identity, judge_again, judge_arrival, newest_of_own_id},
@@ -339,7 +339,7 @@ impl ReceiverState {
             telemetry::NotificationReused { delivery: &delivery }.emit();
         }
         // What was erased stays so.
-        if same.deliveries.iter().any(|same| same.erased) {
+        if same.is_erased() {
             personal.clear();
         }
         let mut same = same.authentic(&delivery, hook_state.route.hook.as_ref());
@@ -363,27 +363,26 @@ impl ReceiverState {
         let first = arrival.as_ref().map(Arrival::first);
         match &kept {
             None => self.inbox.store(delivery.clone(), first, parts.clone(), personal, durability).await?,
-            Some((_, in_quarantine)) if *in_quarantine == unreadable => {}
+            Some((_, kept)) if *kept == parts.iter().map(PartForm::of).collect::<Vec<_>>() => {}
             Some(_) => self.inbox.store_replay(&delivery, first, self.clock.now(), parts.clone(), personal).await?,
         }
-        self.append(&delivery, parts, facts, arrival).await
+        self.append(&delivery, parts, facts, unreadable > 0, arrival).await
     }
 
     /// Appends the valid events and saves what became of them. `arrival` is of one that is gone over again, or came again,
-    /// of a source whose facts nothing else orders.
+    /// of a source whose facts nothing else orders; `cut`: a part of what came again cannot be read.
     pub(crate) async fn append(
         &self,
         delivery: &Delivery,
         mut parts: Vec<Part>,
         facts: Vec<Fact>,
+        cut: bool,
         arrival: Option<Arrival<'_>>,
     ) -> Result<DeliveryAnswer, ReceiveError> {
         let kinds: Vec<Arc<str>> = facts.iter().map(|fact| fact.event.kind.clone()).collect();
         let ids: Vec<(Arc<str>, Arc<str>)> =
             facts.iter().map(|fact| (fact.event.key.id.clone(), fact.event.subject.clone())).collect();
-        let whole = !parts.iter().any(|part| matches!(part.state, PartState::Quarantined(_)));
-        let appended =
-            if facts.is_empty() { Ok(Vec::new()) } else { self.record(delivery, facts, whole, arrival).await };
+        let appended = if facts.is_empty() { Ok(Vec::new()) } else { self.record(delivery, facts, cut, arrival).await };
         let pending = parts.iter_mut().enumerate().filter(|(_, part)| part.state == PartState::Pending);
         let mut outcomes = Vec::with_capacity(ids.len());
         for (nth, (index, part)) in pending.enumerate() {
@@ -423,7 +422,7 @@ impl ReceiverState {
         &self,
         delivery: &Delivery,
         facts: Vec<Fact>,
-        whole: bool,
+        cut: bool,
         arrival: Option<Arrival<'_>>,
     ) -> Result<Vec<PartState>, ReceiveError> {
         let hook_state = self.hooks.get(&delivery.source).filter(|state| state.route.order == Order::Observed);
@@ -433,7 +432,7 @@ impl ReceiverState {
                 judge_arrival(&*self.tail, delivery, &facts, self.own_ids(of).await?).await?
             }
             (Some(of), Some(mut arrival)) => {
-                judge_again(&*self.tail, delivery, &facts, self.own_ids(of).await?, whole, &mut arrival).await?
+                judge_again(&*self.tail, delivery, &facts, self.own_ids(of).await?, cut, &mut arrival).await?
             }
             // A version or a time tells news from what comes again, and so does an id of the sender.
             _ => facts.into_iter().map(|fact| Fate::Append(fact.event)).collect(),

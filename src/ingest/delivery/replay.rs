@@ -130,6 +130,9 @@ impl ReceiverState {
         let _alone = if observed { Some(hook_state.turn.write().await) } else { None };
         let arrival = if observed {
             let same = self.inbox.same_notification(&delivery).await?;
+            if same.is_erased() {
+                personal.clear();
+            }
             let same = same.authentic(&delivery, hook_state.route.hook.as_ref());
             Some(Arrival::of(self.inbox.as_ref(), Sent::of(&delivery, kept.refused), &same).await?)
         } else {
@@ -141,6 +144,6 @@ impl ReceiverState {
         telemetry::DeliveryReplayed { delivery: &delivery, was: kept.verdict }.emit();
         let first = arrival.as_ref().map(Arrival::first);
         self.inbox.store_replay(&delivery, first, self.clock.now(), parts.clone(), personal).await?;
-        Ok(self.append(&delivery, parts, facts, arrival).await?)
+        Ok(self.append(&delivery, parts, facts, false, arrival).await?)
     }
 }

@@ -135,7 +135,7 @@ impl<'a> Arrival<'a> {
         subjects: &[Arc<str>],
     ) -> Result<Vec<(Arc<str>, Position)>, InboxError> {
         let after = DeliveryId::new(self.at() - Duration::seconds(1), [0; 10]);
-        let mut again = self.inbox.said_again(source, subjects, &after).await?;
+        let mut again = self.inbox.said_again(source, subjects, &after, &self.first.id).await?;
         again.retain(|again| !self.own.contains(again.delivery.as_str()));
         self.look_up_ids(again.iter().map(|again| again.delivery.clone()).collect()).await?;
         again.retain(|again| self.others.get(again.delivery.as_str()).is_some_and(|sent| sent.is_after(&self.first)));
@@ -257,7 +257,8 @@ fn said_anew(key: &EventKey, delivery: &Delivery, place: usize) -> EventKey {
 }
 
 /// Judges the facts of a delivery that was taken before, or came again: what it said stands where it was recorded, what came
-/// again then does not come now, and nothing goes behind what was said later.
+/// again then does not come now, and nothing goes behind what was said later. `cut`: it comes again, and a part of it cannot be
+/// read. Whoever goes over it with another mapping corrects what it said.
 ///
 /// # Errors
 /// The log or the inbox cannot be read.
@@ -266,7 +267,7 @@ pub(crate) async fn judge_again(
     delivery: &Delivery,
     facts: &[Fact],
     own_ids: Position,
-    whole: bool,
+    cut: bool,
     arrival: &mut Arrival<'_>,
 ) -> Result<Vec<Fate>, ReceiveError> {
     let source = delivery.source.as_str();
@@ -285,8 +286,8 @@ pub(crate) async fn judge_again(
         let subject = subjects.get_mut(&fact.event.subject).filter(|_| fact.identity != Identity::Event);
         *slot = subject.and_then(|subject| subject.take_own(&fact.event));
     }
-    // What the delivery said and cannot be read any more may be what it said last.
-    for subject in subjects.values_mut().filter(|_| !whole) {
+    // What it said and cannot be read any more may be what it said last.
+    for subject in subjects.values_mut().filter(|_| cut) {
         let unread = subject.own.last().and_then(|said| said.at);
         subject.newer = subject.newer.max(unread);
     }

@@ -23,7 +23,7 @@ use crate::{
         Headers, Hook, MappedEvent, MappingError, Notification, Occasion, Problem, ProblemType, Rejection, SenderId,
     },
     delivery::{
-        Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part,
+        Delivery, DeliveryAnswer, DeliveryId, Durability, HookRoute, InboundCall, Inbox, InboxError, Part, PartForm,
         PartOutcomes, PartState, Quarantine, ReceiveError, Receiver, ReplayError, SaidAgain, SameDelivery,
         SameNotification, Sent, StoredDelivery, Verdict,
     },
@@ -234,11 +234,15 @@ impl Inbox for Fake {
         source: &SourceName,
         subjects: &[Arc<str>],
         after: &DeliveryId,
+        but: &DeliveryId,
     ) -> Result<Vec<SaidAgain>, InboxError> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
-        let rows = self.rows.lock().unwrap();
+        let (rows, firsts) = (self.rows.lock().unwrap(), self.firsts.lock().unwrap());
         let mut again = Vec::new();
-        for (delivery, (.., parts)) in rows.iter().filter(|(id, (of, ..))| *id > after && of.source == *source) {
+        let is_but = |id: &DeliveryId| firsts.get(id).map_or(id, |first| &first.id) == but;
+        for (delivery, (.., parts)) in
+            rows.iter().filter(|(id, (of, ..))| *id > after && !is_but(id) && of.source == *source)
+        {
             let known = parts.iter().filter(|part| part.id.is_none());
             again.extend(known.filter_map(|part| match (&part.subject, &part.state) {
                 (Some(subject), PartState::Duplicate(at)) if subjects.iter().any(|one| **one == **subject) => {
@@ -250,15 +254,14 @@ impl Inbox for Fake {
         }
         Ok(again)
     }
-    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, usize)>, InboxError> {
+    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, Vec<PartForm>)>, InboxError> {
         let Some(sought) = &delivery.notification else { return Ok(None) };
         let rows = self.rows.lock().unwrap();
         let same = |kept: &Delivery| {
             kept.notification.as_ref().is_some_and(|of| of.id == sought.id) && kept.body == delivery.body
         };
-        let in_quarantine = |part: &&Part| matches!(part.state, PartState::Quarantined(_));
         let newest = rows.iter().rfind(|(_, (kept, verdict, _))| *verdict == Verdict::Quarantined && same(kept));
-        Ok(newest.map(|(id, (.., parts))| (id.clone(), parts.iter().filter(in_quarantine).count())))
+        Ok(newest.map(|(id, (.., parts))| (id.clone(), parts.iter().map(PartForm::of).collect())))
     }
     async fn same_notification(&self, delivery: &Delivery) -> Result<SameNotification, InboxError> {
         let rows = self.rows.lock().unwrap();

@@ -278,6 +278,8 @@ fn what_was_refused_in_the_second_in_which_something_else_was_signed_is_not_newe
     assert!(sent(700, 0, false).is_after(&ahead));
     assert!(!ahead.is_after(&sent(700, 0, false)));
     assert!(ahead.is_after(&sent(400, -1_000, false)));
+    // What came as it was signed and was refused is in the order of arrival within its second.
+    assert!(sent(700, 0, true).is_after(&sent(500, 0, false)) && !sent(3_700, 0, true).is_after(&sent(500, 0, false)));
 }
 
 #[tokio::test]

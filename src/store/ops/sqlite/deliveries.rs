@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use rollcall_events::{Digest, Position, SourceName};
 use rollcall_ingest::{
-    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartOutcomes, PartState, Personal, Quarantine,
+    Delivery, DeliveryId, Durability, Inbox, InboxError, Part, PartForm, PartOutcomes, PartState, Personal, Quarantine,
     SaidAgain, SameDelivery, SameNotification, Sent, StoredDelivery, Verdict,
     connector::{Headers, Notification, ProblemType},
 };
@@ -169,12 +169,13 @@ impl Inbox for SqliteOps {
         source: &SourceName,
         subjects: &[Arc<str>],
         after: &DeliveryId,
+        but: &DeliveryId,
     ) -> Result<Vec<SaidAgain>, InboxError> {
         if subjects.is_empty() {
             return Ok(Vec::new());
         }
         let query = sqlx::query(sql::SAID_AGAIN).bind(source.as_str()).bind(json(&subjects)?).bind(after.as_str());
-        let rows = query.fetch_all(&self.readers).await.map_err(OpsError::from)?;
+        let rows = query.bind(but.as_str()).fetch_all(&self.readers).await.map_err(OpsError::from)?;
         let again = |row: &SqliteRow| {
             Ok::<_, OpsError>(SaidAgain {
                 subject: row.try_get::<&str, _>("subject")?.into(),
@@ -185,12 +186,15 @@ impl Inbox for SqliteOps {
         Ok(rows.iter().map(again).collect::<Result<_, _>>()?)
     }
 
-    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, usize)>, InboxError> {
+    async fn same_in_quarantine(&self, delivery: &Delivery) -> Result<Option<(DeliveryId, Vec<PartForm>)>, InboxError> {
         let Some(Notification { id, .. }) = &delivery.notification else { return Ok(None) };
         let digest = Digest::of(&delivery.body).to_string();
         let query = sqlx::query(sql::SAME_IN_QUARANTINE).bind(delivery.source.as_str()).bind(id).bind(digest);
         let Some(row) = query.fetch_optional(&self.readers).await.map_err(OpsError::from)? else { return Ok(None) };
-        let parts = row.try_get::<i64, _>("parts").map_err(OpsError::from)?.unsigned_abs() as usize;
+        let parts = row.try_get::<&str, _>("parts").map_err(OpsError::from)?;
+        let parts: Vec<(u8, Option<String>)> = serde_json::from_str(parts).map_err(damaged)?;
+        let form = |(in_quarantine, subject)| PartForm { in_quarantine: in_quarantine == 1, subject };
+        let parts = parts.into_iter().map(form).collect();
         Ok(Some((row.try_get::<&str, _>("id").map_err(OpsError::from)?.parse().map_err(damaged)?, parts)))
     }
 

@@ -1,7 +1,7 @@
 //! What is kept of a notification beside its bytes: what was signed, when it was sent first, and what it said again.
 
 use rollcall_events::{Digest, Position};
-use rollcall_ingest::{Durability, Part, PartState, Verdict};
+use rollcall_ingest::{Durability, Part, PartForm, PartState, SaidAgain, Verdict};
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::{
@@ -44,7 +44,10 @@ async fn what_came_again_says_when_it_was_sent_first_also_where_that_is_gone() {
     assert_eq!((first.id.clone(), first.received_at, first.refused), (id(1), at(1), true));
     ops.store(large(2), Some(&first), vec![], vec![], Durability::Synced).await.unwrap();
     ops.store(large(3), None, vec![part("x", unknown_type())], vec![], Durability::Synced).await.unwrap();
-    assert_eq!(ops.same_in_quarantine(&large(4)).await.unwrap(), Some((id(3), 1)));
+    assert_eq!(
+        ops.same_in_quarantine(&large(4)).await.unwrap(),
+        Some((id(3), vec![PartForm { in_quarantine: true, subject: Some("x".to_owned()) }]))
+    );
     ops.store_replay(&large(3), Some(&first), at(9), vec![], vec![]).await.unwrap();
     assert_eq!(ops.same_in_quarantine(&large(4)).await.unwrap(), None);
     assert_eq!(ops.sent(&[id(2), id(3)]).await.unwrap(), [(id(2), first.clone()), (id(3), first)]);
@@ -63,8 +66,11 @@ async fn what_was_said_again_of_a_subject_is_found_behind_a_delivery() {
     ] {
         ops.store(delivery(n, "b"), None, parts, vec![], Durability::Synced).await.unwrap();
     }
-    let again = ops.said_again(&source("flexnet"), &["x".into(), "z".into()], &id(1)).await.unwrap();
+    let again = ops.said_again(&source("flexnet"), &["x".into(), "z".into()], &id(1), &id(9)).await.unwrap();
     let again: Vec<_> = again.iter().map(|again| (&*again.subject, &again.delivery, again.position.0)).collect();
     assert_eq!(again, [("x", &id(2), 7), ("z", &id(3), 7)]);
-    assert_eq!(ops.said_again(&source("other"), &["x".into()], &id(0)).await.unwrap(), []);
+    assert_eq!(ops.said_again(&source("other"), &["x".into()], &id(0), &id(9)).await.unwrap(), []);
+    let newest = |again: Vec<SaidAgain>| again.iter().map(|again| again.delivery.clone()).collect::<Vec<_>>();
+    let of_x = async |but| newest(ops.said_again(&source("flexnet"), &["x".into()], &id(0), &id(but)).await.unwrap());
+    assert_eq!((of_x(9).await, of_x(2).await), (vec![id(2)], vec![id(1)]), "the newest, and not that which is meant");
 }

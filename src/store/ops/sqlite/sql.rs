@@ -115,15 +115,23 @@ SELECT delivery.id AS delivery, coalesce(first, delivery.id) AS id, coalesce(fir
          SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected')) AS refused
 FROM json_each($1) CROSS JOIN delivery ON delivery.id = value";
 
-/// What was said again, without an id, as it was known: $1 source, $2 subjects, $3 a delivery before.
+/// The newest of what was said again, without an id, as it was known, and the newest of that which was refused first: $1 source,
+/// $2 subjects, $3 a delivery before, $4 one of which nothing is meant.
 pub(super) const SAID_AGAIN: &str = "
-SELECT part.subject, delivery.id, part.position FROM delivery CROSS JOIN part ON part.delivery = delivery.id
-WHERE delivery.source = $1 AND delivery.id > $3 AND part.outcome = 'duplicate' AND part.event_id IS NULL
-  AND part.subject IN (SELECT value FROM json_each($2))";
+SELECT subject, id, position, max(said) FROM (
+  SELECT part.subject, part.position, delivery.id, coalesce(first, delivery.id) AS said,
+         coalesce(first_refused, EXISTS (
+           SELECT 1 FROM replay WHERE replay.delivery = delivery.id AND was = 'rejected')) AS refused
+  FROM json_each($2) AS asked CROSS JOIN part ON part.subject = asked.value
+    AND part.outcome = 'duplicate' AND part.event_id IS NULL AND part.delivery > $3
+  CROSS JOIN delivery ON delivery.id = part.delivery AND delivery.source = $1
+  WHERE coalesce(first, delivery.id) <> $4)
+GROUP BY subject, refused";
 
-/// The newest of one notification that is in quarantine, and how much of it: $1 source, $2 its id, $3 the digest of its body.
+/// The newest of one notification that is in quarantine, with its parts: $1 source, $2 its id, $3 the digest of its body.
 pub(super) const SAME_IN_QUARANTINE: &str = "
-SELECT id, (SELECT count(*) FROM part WHERE part.delivery = delivery.id AND part.outcome = 'quarantined') AS parts
+SELECT id, (SELECT json_group_array(json_array(outcome = 'quarantined', subject))
+            FROM (SELECT outcome, subject FROM part WHERE part.delivery = delivery.id ORDER BY idx)) AS parts
 FROM delivery WHERE source = $1 AND notification = $2 AND digest = $3 AND verdict = 'quarantined' ORDER BY id DESC LIMIT 1";
 
 /// The oldest 1000 of one notification: $1 source, $2 its id, $3 the digest of its body; of rows that have none what has $4
