@@ -70,19 +70,26 @@ impl Roster {
 
     /// `with_project`: somebody said that the personal project of the name passes with it.
     fn check_passes(&self, name: u32, to: Option<u32>, with_project: bool, now: DateTime<Utc>) -> Result<(), Refusal> {
-        let holder = self.facts.user_names.get(name).copied().unwrap_or(NONE);
-        if holder == NONE || to.is_some_and(|to| self.user_of(to) == self.user_of(holder)) {
-            return Ok(());
-        }
+        let Some(holder) = self.loses(name, to) else { return Ok(()) };
         let kept = self.name_use(holder, now);
-        let (name, holder) = (self.facts.user_names.id(name), self.person_key(holder));
         if !kept.is_none() {
+            let (name, holder) = (self.facts.user_names.id(name), self.person_key(holder));
             return Err(RefusalKind::Taken
                 .because(format!("`{name}` is or was the name of {holder}, who still has {kept}; end that first")));
         }
-        if with_project || !self.has_personal_projects() {
-            return Ok(());
-        }
+        if with_project { Ok(()) } else { self.check_project_passes(name, to) }
+    }
+
+    /// Whoever a name passes from.
+    fn loses(&self, name: u32, to: Option<u32>) -> Option<u32> {
+        let holder = self.facts.user_names.get(name).copied().filter(|holder| *holder != NONE);
+        holder.filter(|holder| !to.is_some_and(|to| self.user_of(to) == self.user_of(*holder)))
+    }
+
+    /// What was pushed below a name must not pass with it unsaid.
+    fn check_project_passes(&self, name: u32, to: Option<u32>) -> Result<(), Refusal> {
+        let Some(holder) = self.loses(name, to).filter(|_| self.has_personal_projects()) else { return Ok(()) };
+        let (name, holder) = (self.facts.user_names.id(name), self.person_key(holder));
         Err(RefusalKind::Taken.because(format!(
             "`{name}` is or was the name of {holder}, whose personal project is `{name}/..`: whoever has the name next has what was pushed there; say so (--with-personal-project)",
         )))
@@ -106,8 +113,11 @@ impl Roster {
                 self.person_key(user)
             )));
         }
-        let name = self.facts.user_names.find(0, &data.username);
-        name.map_or(Ok(()), |name| self.check_passes(name, Some(person), data.with_personal_project, now))
+        let Some(name) = self.facts.user_names.find(0, &data.username) else { return Ok(()) };
+        if !self.exchange_by(data).is_empty() {
+            return self.check_project_passes(name, Some(person));
+        }
+        self.check_passes(name, Some(person), data.with_personal_project, now)
     }
 
     pub(super) fn check_name_freed(&self, data: &UserNameRef, now: DateTime<Utc>) -> Result<(), Refusal> {

@@ -9,7 +9,7 @@ pub(crate) mod context;
 mod folders;
 mod groups;
 mod licensing;
-mod names;
+pub(crate) mod names;
 mod packages;
 mod parking;
 pub(crate) mod people;

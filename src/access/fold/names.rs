@@ -15,6 +15,13 @@ use crate::{
     },
 };
 
+/// The rule by which a source moves a name between two of its people.
+pub(crate) const NAME_MOVED: &str = "moved";
+/// Up to which number namesakes of one source are told apart by one: what a person reads and types.
+pub(crate) const MOST_NUMBERED: u64 = 99;
+/// How many exchange their names at once, at most. It is looked for anew at each event.
+const MOST_EXCHANGED: usize = 256;
+
 impl Roster {
     /// Gives a person the user name that it asks for, or the nearest that is free; where it asks for one that nobody can
     /// have, the person's id. What is not in effect is kept with its reason. The old name stays reserved.
@@ -64,12 +71,13 @@ impl Roster {
     fn take_name(&mut self, cx: &mut FoldContext<'_>, person: u32, wanted: &str, unusable: Option<NameNotInEffect>) {
         let id = user_name_of_id(self.facts.persons.id(person));
         let source = self.source_text(self.facts.persons.names.space(person));
-        // A collision gets `name~source`; should that be taken too, the person's id tells them apart, at last a
-        // number.
+        // A collision gets `name~source`; should that be taken too, the smallest number tells them apart, where there are
+        // too many the person's id, at last both.
         let candidate = |n: u64| match n {
             0 => wanted.to_owned(),
             1 => format!("{wanted}~{source}"),
-            2 => format!("{wanted}~{source}~{id}"),
+            2..=MOST_NUMBERED => format!("{wanted}~{source}~{n}"),
+            n if n == MOST_NUMBERED + 1 => format!("{wanted}~{source}~{id}"),
             n => format!("{wanted}~{source}~{id}~{n}"),
         };
         let free = |name: &String| {
@@ -174,6 +182,56 @@ impl Roster {
         }
     }
 
+    /// Those who exchange their names with a person, beginning with it: each asks for a name that is kept for the next, the last
+    /// for one that is kept for the first, and all are there and of one source, which so says itself whose each name is.
+    /// Nobody where they are not.
+    pub(crate) fn exchange(&self, person: u32) -> Vec<u32> {
+        let space = |person: u32| self.facts.persons.names.space(person);
+        let mut ring = vec![person];
+        let mut last = person;
+        loop {
+            let next = match self.facts.names_not_in_effect.get(&last) {
+                Some(NameNotInEffect::Taken(name)) if self.facts.is_live(last) => {
+                    let holder = self.facts.user_names.get(*name).copied().filter(|holder| *holder != NONE);
+                    // Who is called so still has to be called otherwise first.
+                    holder.filter(|one| self.facts.persons.get(*one).is_some_and(|row| row.name != *name))
+                }
+                Some(_) | None => None,
+            };
+            match next {
+                Some(next) if space(next) != space(last) || self.user_of(next) == self.user_of(last) => break,
+                Some(next) if next == person => return ring,
+                Some(next) if ring.len() < MOST_EXCHANGED && !ring.contains(&next) => {
+                    ring.push(next);
+                    last = next;
+                }
+                Some(_) | None => break,
+            }
+        }
+        Vec::new()
+    }
+
+    /// Those who have their names by this event, as they exchange them: all at once, as each waits for the next.
+    pub(crate) fn exchange_by(&self, data: &body::UserName) -> Vec<u32> {
+        let person = self.person_of(data.user.as_str()).filter(|_| data.rule.as_deref() == Some(NAME_MOVED));
+        let asks = |person: &u32| self.wanted_name(*person) == Some(data.username.as_str());
+        person.filter(asks).map(|person| self.exchange(person)).unwrap_or_default()
+    }
+
+    fn exchange_names(&mut self, cx: &mut FoldContext<'_>, ring: &[u32]) -> Effect {
+        for person in ring {
+            let Some(NameNotInEffect::Taken(name)) = self.facts.names_not_in_effect.get(person).cloned() else {
+                continue;
+            };
+            let before = self.called(*person);
+            self.take_from_holder(name, *person);
+            self.set_name_not_in_effect(*person, None);
+            self.call(cx, *person, name);
+            self.name_user(cx, *person, &before);
+        }
+        cx.applied("username")
+    }
+
     /// Of a user's persons the one that has a name which the user is given: whose it is or was, so that it passes from none of them
     /// to another; else who asks for it; else the one that is named.
     fn receiver(&self, person: u32, name: u32) -> u32 {
@@ -199,6 +257,10 @@ impl Roster {
         let Some(person) = self.person_of(data.user.as_str()) else {
             return Effect::Refused(format!("there is no user `{}`", data.user));
         };
+        let ring = self.exchange_by(data);
+        if !ring.is_empty() {
+            return self.exchange_names(cx, &ring);
+        }
         let name = self.intern_user_name(&data.username);
         let person = self.receiver(person, name);
         let before = self.called(person);

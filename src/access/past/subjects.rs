@@ -13,6 +13,7 @@ use rollcall_events::{
 
 use crate::{
     effort::{Effort, GivenUp},
+    fold::names::MOST_NUMBERED,
     past::slice::{Basis, PastQuestion, ScopeName, Subject},
     roster::{
         Roster,
@@ -246,7 +247,7 @@ impl SubjectCollector<'_> {
             for name in facts.ever_named(Field::PersonName, person, row.name) {
                 let text = facts.user_names.id(name);
                 let shorter = text.match_indices('~').filter_map(|(end, _)| facts.user_names.find(0, text.get(..end)?));
-                for name in std::iter::once(name).chain(shorter) {
+                for name in std::iter::once(name).chain(shorter).chain(Self::other_numbers(self.roster, text)) {
                     if facts.name_holders.contains_key(&name) {
                         self.add_local(username_subject(facts.user_names.id(name)))?;
                         let rivals = self.ever_asked_for(name).collect();
@@ -257,6 +258,13 @@ impl SubjectCollector<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The names that a person who has this one was not given, as they were taken: those of other numbers.
+    fn other_numbers<'r>(roster: &'r Roster, text: &'r str) -> impl Iterator<Item = u32> + use<'r> {
+        let names = &roster.facts.user_names;
+        let told_apart = text.match_indices('~').skip(1).filter_map(|(end, _)| text.get(..end));
+        told_apart.flat_map(move |base| (2..=MOST_NUMBERED).filter_map(move |n| names.find(0, &format!("{base}~{n}"))))
     }
 
     /// An account and all that were ever above it.

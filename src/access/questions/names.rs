@@ -5,10 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use rollcall_events::{Body, body::UserName};
 
-use crate::roster::{
-    Roster,
-    facts::{NONE, NameNotInEffect},
-    handles::UserIx,
+use crate::{
+    fold::names::NAME_MOVED,
+    roster::{
+        Roster,
+        facts::{NONE, NameNotInEffect},
+        handles::UserIx,
+    },
 };
 
 /// By what right somebody asks for a name that was another's.
@@ -36,7 +39,7 @@ impl NameClaim {
     pub fn rule(self) -> Option<&'static str> {
         match self {
             Self::Authoritative => Some("authoritative"),
-            Self::Moved => Some("moved"),
+            Self::Moved => Some(NAME_MOVED),
             Self::Freed => Some("freed"),
             Self::MadeAgain | Self::SameId | Self::None => None,
         }
@@ -64,6 +67,12 @@ impl Roster {
     fn due_name(&self, person: u32, now: DateTime<Utc>, firsts: &mut HashMap<u32, Option<u32>>) -> Option<Body> {
         let (claim, name) = self.name_claim(person, firsts)?;
         let rule = claim.rule()?;
+        // One event says it of all who exchange their names, and of none while one of them may be somebody made again.
+        let ring = self.exchange(person);
+        let moves = |one: &u32| matches!(self.name_claim(*one, firsts), Some((NameClaim::Moved, _)));
+        if ring.iter().any(|one| *one < person) || !ring.iter().all(moves) {
+            return None;
+        }
         let given = Body::UserNameGiven(UserName {
             username: self.facts.user_names.id(name).to_owned(),
             user: self.person_key(person).parse().ok()?,
@@ -161,6 +170,9 @@ impl Roster {
         let remedy = match claim {
             NameClaim::Authoritative | NameClaim::Moved if self.has_personal_projects() => {
                 format!("{rename}, as soon as {ends}; the images that were pushed below {name}/ pass with the name")
+            }
+            NameClaim::Moved if !self.exchange(person).is_empty() => {
+                "the two exchange their names by themselves in a moment".to_owned()
             }
             NameClaim::Authoritative | NameClaim::Moved => format!("it passes by itself as soon as {ends}"),
             NameClaim::MadeAgain => format!("if it is another one: {rename}"),

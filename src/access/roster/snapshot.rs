@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes whenever the fold or the facts change their meaning: an older snapshot is then folded anew from the log.
-pub const FOLD_VERSION: u32 = 28;
+pub const FOLD_VERSION: u32 = 29;
 
 /// Which fold this is, and from which on snapshots of earlier ones answer until the log is folded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

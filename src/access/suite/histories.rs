@@ -274,10 +274,15 @@ fn anything() -> impl Strategy<Value = (&'static str, &'static str, String)> {
         }),
         1 => prop::bool::ANY.prop_map(|on| ("local", if on { "identity.linked" } else { "identity.unlinked" }, ADA.to_owned())),
         2 => link(),
-        2 => (0..6_u8, prop::sample::select(vec!["ada", "bob", "ada~flexnet", "eve", "p1"])).prop_map(|(who, name)| {
-            let user = ["flexnet/p0", "flexnet/p1", "flexnet/p2", "corp/q0", "corp/q1", "corp/q2"][usize::from(who)];
-            ("local", "user.name.given", format!(r#"{{"username":"{name}","user":"{user}"}}"#))
-        }),
+        3 => (
+            0..6_u8,
+            prop::sample::select(vec!["ada", "bob", "ada~flexnet", "eve", "p1"]),
+            prop::sample::select(vec!["", r#","rule":"moved""#]),
+        )
+            .prop_map(|(who, name, rule)| {
+                let user = ["flexnet/p0", "flexnet/p1", "flexnet/p2", "corp/q0", "corp/q1", "corp/q2"][usize::from(who)];
+                ("local", "user.name.given", format!(r#"{{"username":"{name}","user":"{user}"{rule}}}"#))
+            }),
         1 => prop::sample::select(vec!["ada", "bob", "ada~flexnet", "eve"]).prop_map(|name| {
             ("local", "user.name.freed", format!(r#"{{"username":"{name}"}}"#))
         }),

@@ -250,11 +250,56 @@ fn answers_as_cut(past: &Past, cut: usize) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Random events about who has which name: of people of one source, of one of another, by what sources say and by the rule for
+/// names that were moved.
+fn exchanges() -> impl Strategy<Value = History> {
+    let named = |source: &'static str, people: u8| {
+        let name = prop::sample::select(vec!["n1", "n2", "n3", "n1~corp", "n1~corp~2", "n2~corp~3"]);
+        (0..people, name, prop::bool::weighted(0.95)).prop_map(move |(p, name, active)| {
+            let data = format!(r#"{{"person":"p{p}","username":"{name}","account":null,"active":{active}}}"#);
+            (source, "person.upserted", data)
+        })
+    };
+    let person = || (0..5_u8).prop_map(|p| format!("p{p}"));
+    let event = prop_oneof![
+        9 => named("corp", 5),
+        1 => named("flexnet", 2),
+        1 => person().prop_map(|p| ("corp", "person.removed", format!(r#"{{"person":"{p}"}}"#))),
+        8 => (person(), 1..4_u8).prop_map(|(p, n)| {
+            ("local", "user.name.given", format!(r#"{{"username":"n{n}","user":"corp/{p}","rule":"moved"}}"#))
+        }),
+        1 => (person(), 1..4_u8).prop_map(|(p, n)| {
+            ("local", "user.name.given", format!(r#"{{"username":"n{n}","user":"corp/{p}"}}"#))
+        }),
+        1 => (1..4_u8).prop_map(|n| ("local", "user.name.freed", format!(r#"{{"username":"n{n}"}}"#))),
+        1 => (person(), prop::bool::ANY).prop_map(|(p, on)| {
+            let persons = format!(r#"[{{"source":"corp","person":"{p}"}},{{"source":"flexnet","person":"p0"}}]"#);
+            let kind = if on { "identity.linked" } else { "identity.unlinked" };
+            ("local", kind, format!(r#"{{"persons":{persons}}}"#))
+        }),
+    ];
+    prop::collection::vec(event, 1..40).prop_map(|events| {
+        let mut history = History::default();
+        for (n, (source, kind, data)) in (1..).zip(events) {
+            history.say(source, kind, (source != "local").then_some(n), &data);
+        }
+        history
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
 
     #[test]
     fn a_slice_answers_as_the_log_cut_there(history in past(), cut in any::<prop::sample::Index>()) {
+        let past = Past::of(&history, false);
+        let cut = cut.index(past.records.len()) + 1;
+        answers_as_cut(&past, cut)?;
+    }
+
+    /// Where a few people of one source exchange their names over and over, are told apart, part and go.
+    #[test]
+    fn a_slice_answers_as_the_log_cut_there_whoever_has_which_name(history in exchanges(), cut in any::<prop::sample::Index>()) {
         let past = Past::of(&history, false);
         let cut = cut.index(past.records.len()) + 1;
         answers_as_cut(&past, cut)?;

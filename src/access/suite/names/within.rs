@@ -3,7 +3,7 @@
 
 use rollcall_events::Body;
 
-use super::{due, give, hash, link, named, names, person, settle};
+use super::{called, called_by_id, due, give, hash, link, named, names, person, settle};
 use crate::{
     effort::Effort,
     past::slice::{Basis, PastQuestion},
@@ -25,25 +25,15 @@ fn fritz_and_greta() -> (History, String) {
     (h, pair)
 }
 
-/// The source calls somebody otherwise.
-fn called(h: &mut History, source: &str, id: &str, sequence: u64, name: &str) {
-    let data = format!(r#"{{"person":"{id}","username":"{name}","account":null,"active":true}}"#);
-    h.say(source, "person.upserted", Some(sequence), &data);
-}
-
 fn whose_project(roster: &Roster, name: &str) -> Option<String> {
     roster.project_by_name(name).map(|project| roster.project(project).id)
-}
-
-fn user_name<'a>(roster: &'a Roster, id: &str) -> &'a str {
-    roster.user_name(roster.user_by_id(id).unwrap())
 }
 
 /// Every name of one of its persons can be chosen, a former one too; what is chosen last counts.
 #[test]
 fn a_user_that_is_given_a_name_of_one_of_its_persons_is_called_so_and_each_has_its_own_when_they_part() {
     let (linked, pair) = fritz_and_greta();
-    assert_eq!(user_name(&linked.fold(), "flexnet/fritz"), "greta", "of the employee");
+    assert_eq!(called_by_id(&linked.fold(), "flexnet/fritz"), "greta", "of the employee");
     let parted = |h: &History| {
         let mut h = h.clone();
         h.say("local", "identity.unlinked", None, &pair);
@@ -59,19 +49,19 @@ fn a_user_that_is_given_a_name_of_one_of_its_persons_is_called_so_and_each_has_i
             let body = Body::parse("rollcall.user.name.given.v1", &data).unwrap();
             assert_eq!(h.fold().check_command(&body, noon()), Ok(()), "no project passes: {name}");
             give(&mut h, "flexnet/fritz", name);
-            assert_eq!(user_name(&h.fold(), "flexnet/fritz"), *name, "{chosen:?}");
+            assert_eq!(called_by_id(&h.fold(), "flexnet/fritz"), *name, "{chosen:?}");
         }
         let last = *chosen.last().unwrap();
         let again = Roster::from_snapshot(&h.fold().to_snapshot()).unwrap();
-        assert_eq!(user_name(&again, "flexnet/fritz"), last, "{chosen:?}: a restart forgets it");
+        assert_eq!(called_by_id(&again, "flexnet/fritz"), last, "{chosen:?}: a restart forgets it");
         // Whatever is said of its persons later.
         called(&mut h, "flexnet", "fritz", 2, "fritz");
         let roster = settle(&mut h);
-        assert_eq!(user_name(&roster, "corp/greta"), last, "{chosen:?}");
+        assert_eq!(called_by_id(&roster, "corp/greta"), last, "{chosen:?}");
         // Said again it is nothing new.
         let at = h.fold().facts.user_names.len();
         give(&mut h, "flexnet/fritz", last);
-        assert_eq!((h.fold().facts.user_names.len(), user_name(&h.fold(), "corp/greta")), (at, last));
+        assert_eq!((h.fold().facts.user_names.len(), called_by_id(&h.fold(), "corp/greta")), (at, last));
         let body = Body::parse("rollcall.identity.unlinked.v1", &pair).unwrap();
         let plan = plan_links(&h.fold(), vec![body], noon(), &Effort::unbounded()).unwrap();
         let roster = parted(&h);
@@ -95,7 +85,7 @@ fn a_user_that_is_given_a_name_of_one_of_its_persons_is_called_so_and_each_has_i
 fn what_a_user_was_called_since_two_were_linked_is_told_with_whom_it_stays() {
     let (mut h, pair) = fritz_and_greta();
     give(&mut h, "flexnet/fritz", "boss");
-    assert_eq!(user_name(&h.fold(), "corp/greta"), "boss");
+    assert_eq!(called_by_id(&h.fold(), "corp/greta"), "boss");
     let body = Body::parse("rollcall.identity.unlinked.v1", &pair).unwrap();
     let plan = plan_links(&h.fold(), vec![body], noon(), &Effort::unbounded()).unwrap();
     let told: Vec<String> = plan.notes.iter().map(|note| format!("{} {}", note.person, note.text)).collect();
@@ -112,7 +102,7 @@ fn what_a_user_was_called_since_two_were_linked_is_told_with_whom_it_stays() {
     h.say("local", "identity.linked", None, &pair);
     give(&mut h, "flexnet/c", "ada");
     h.say("local", "identity.unlinked", None, &pair);
-    assert_eq!(names(&h.fold()), ["corp/new ada", "corp/old ada~corp~old", "flexnet/c contact"]);
+    assert_eq!(names(&h.fold()), ["corp/new ada", "corp/old ada~corp~2", "flexnet/c contact"]);
     assert_eq!(named(&h.fold(), "corp", "new").1, None);
 }
 
