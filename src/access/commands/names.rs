@@ -83,7 +83,7 @@ impl Roster {
     /// Whoever a name passes from.
     fn loses(&self, name: u32, to: Option<u32>) -> Option<u32> {
         let holder = self.facts.user_names.get(name).copied().filter(|holder| *holder != NONE);
-        holder.filter(|holder| !to.is_some_and(|to| self.user_of(to) == self.user_of(*holder)))
+        holder.filter(|holder| to.is_none_or(|to| self.user_of(to) != self.user_of(*holder)))
     }
 
     /// What was pushed below a name must not pass with it unsaid.
