@@ -139,12 +139,11 @@ impl Roster {
         match self.owner_principal(row.owner)? {
             _ if row.usage == SecretUse::Invitation => None,
             owner if owner != whose => self.are_parted(owner, whose).then_some(SecretFlaw::Over),
+            // With a service its secrets end too: that it is gone says more.
+            Principal::Service(service) if !self.service_runs(service, now) => Some(SecretFlaw::ShutOut(ShutOut::Gone)),
             _ if !self.is_open_secret(row, now) => Some(SecretFlaw::Over),
             Principal::User(user) => self.why_shut_out(user).map(SecretFlaw::ShutOut),
-            Principal::Service(service) => {
-                (!self.service_runs(service, now)).then_some(SecretFlaw::ShutOut(ShutOut::Gone))
-            }
-            Principal::Anyone | Principal::Limited(..) => None,
+            Principal::Service(_) | Principal::Anyone | Principal::Limited(..) => None,
         }
     }
 
