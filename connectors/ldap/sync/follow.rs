@@ -92,7 +92,6 @@ impl Follower<'_> {
         let mut told = self.apply_changes(said, state).await?;
         told.extend(self.read_again(state).await?);
         self.send(told, state).await?;
-        self.tell_unread_members(state).await?;
         Ok(None)
     }
 
@@ -148,6 +147,8 @@ impl Follower<'_> {
             if self.sink.save(cursor, || state.update()).await? == SaveOutcome::Saved {
                 state.mark_saved();
             }
+            // Behind it: whoever goes on from what is kept takes back only what that could have had told.
+            self.tell_unread_members(state).await?;
             let settled = state.doubtful.is_empty();
             if !settled && busy >= MAX_BUSY_BATCHES {
                 self.reread_doubtful(state).await?;
@@ -163,7 +164,6 @@ impl Follower<'_> {
                     busy += 1;
                     let told = self.apply_changes(said, state).await?;
                     self.send(told, state).await?;
-                    self.tell_unread_members(state).await?;
                 }
                 FeedAnswer::FullRead(why) => return Ok(why),
             }
@@ -186,7 +186,7 @@ impl Follower<'_> {
             // What is otherwise once more is so by somebody's change that we have yet to hear of.
             let _ = self.sink.send(told).await?;
         }
-        self.tell_unread_members(state).await
+        Ok(())
     }
 
     /// Says who is listed and is not there, or not ours, where that is new. Only after all that is listed was looked up.
