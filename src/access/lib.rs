@@ -61,7 +61,6 @@ pub use what_if::{
     },
     dry_run::{DryRun, could_empty_project, dry_run, emptied_projects},
     links::{LinkNote, LinkNoteKind, LinkPlan, PersonChange, plan_links},
-    passwords::KnownElsewhere,
     preview::{ActionChange, MembershipChange, NamedScope, Preview, preview},
     sources::{SourcePlan, plan_source, source_rows},
     standing::{AccessRow, AccessRowKey, AccessTotals},

@@ -175,12 +175,6 @@ impl Authenticator {
         self.passwords.as_ref().is_some_and(|passwords| passwords.takes_address(roster, source, address))
     }
 
-    /// Whether a source is a directory whose people sign in with their password there.
-    #[must_use]
-    pub fn has_passwords(&self, source: &str) -> bool {
-        self.passwords.as_ref().is_some_and(|passwords| passwords.has(source))
-    }
-
     /// Notes that what a request presents cannot be credentials.
     pub fn note_malformed(&self, client: IpAddr, now: DateTime<Utc>) {
         self.refusals.offer(RefusedSignIn { at: now, principal: None, client, cause: RefusalCause::Malformed });

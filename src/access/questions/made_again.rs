@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use rollcall_events::{Body, SourceName, names::user_name};
-
 use crate::{
     questions::apart::{Apart, KeptApart, MAX_NAMESAKES},
     roster::{
@@ -138,32 +136,6 @@ impl Roster {
         });
         found.left_out.retain(|((_, person), _)| names.space(*person) == place);
         again
-    }
-
-    /// Of those whom these facts of a source end, who appears to be made again by them or before: another entry of the source asks for
-    /// the same user name. By what each is called; who is one user with that entry is none.
-    #[must_use]
-    pub fn made_again_by(&self, source: &SourceName, facts: &[Body]) -> Vec<&str> {
-        let Some(space) = self.source_space(source.as_str()) else { return Vec::new() };
-        let person = |id: &str| self.facts.persons.find(space, id);
-        let ended: BTreeSet<u32> = facts
-            .iter()
-            .filter_map(|fact| if let Body::PersonRemoved(one) = fact { person(one.person.as_str()) } else { None })
-            .collect();
-        let coming = facts.iter().filter_map(|fact| match fact {
-            Body::PersonUpserted(one) if person(one.person.as_str()).is_none_or(|one| !self.stands(one)) => {
-                let asked = one.username.as_deref()?;
-                Some(user_name(asked).unwrap_or_else(|_| asked.to_owned()))
-            }
-            _ => None,
-        });
-        let coming: HashSet<String> = coming.collect();
-        let is_again = |one: u32| {
-            let comes = self.asked_name_of(one).is_some_and(|name| coming.contains(name));
-            comes || self.maybe_the_same(one).any(|other| self.stands(other) && !ended.contains(&other))
-        };
-        let again = ended.iter().copied().filter(|one| is_again(*one));
-        again.map(|one| self.user_name(UserIx(self.user_of(one)))).collect()
     }
 
     /// Whether somebody of another source than a rule is told could be whom it is about: where it is the same one, or both decide.

@@ -7,7 +7,6 @@ use rollcall_events::{Body, body::UserName};
 
 use crate::{
     fold::names::NAME_MOVED,
-    questions::links::LinkRule,
     roster::{
         Roster,
         facts::{NONE, NameNotInEffect},
@@ -223,17 +222,7 @@ impl Roster {
                 source(person)
             ),
         };
-        // Restored or moved, a directory has everybody anew.
-        let all = gone.first().map(|one| {
-            let with =
-                if source(*one) == source(person) { String::new() } else { format!(" --with {}", source(person)) };
-            let rule = LinkRule::MadeAgain.as_str();
-            format!(
-                "; where many were made again, all at once: `rollcall users link --rule {rule} --source {}{with}`",
-                source(*one)
-            )
-        });
-        Some(again + &remedy + &all.unwrap_or_default())
+        Some(again + &remedy)
     }
 
     /// A person's user as somebody types it: by its name, or by its id where a shell would take the name for something else.

@@ -4,7 +4,6 @@ mod affected;
 pub(crate) mod configuration;
 pub(crate) mod dry_run;
 pub(crate) mod links;
-pub(crate) mod passwords;
 pub(crate) mod preview;
 pub(crate) mod sources;
 pub(crate) mod standing;

@@ -9,7 +9,6 @@ use crate::{
     roster::Roster,
     what_if::{
         dry_run::emptied,
-        passwords::{KnownElsewhere, known_elsewhere},
         standing::{AccessRow, AccessRowKey, AccessTotals, TwoStates, next_rows, totals},
     },
 };
@@ -23,8 +22,6 @@ pub struct SourcePlan {
     pub access: AccessTotals,
     /// The projects, by name, that have a crowd of members now and would have none.
     pub emptied: Vec<String>,
-    /// Who stays, and whom the source knows no more.
-    pub known_elsewhere: Vec<KnownElsewhere>,
     /// Names it: what does the same has the same name.
     pub name: String,
 }
@@ -36,13 +33,8 @@ pub fn plan_source(before: &Roster, command: &Body, crowd: usize, now: DateTime<
     let access = totals(&mut tried, now);
     let emptied = if access.losses > 0 { emptied(before, &tried.after, crowd, now) } else { Vec::new() };
     let text = format!("{} {}\n{}", command.kind(), command.subject(), access.digest);
-    let source = match command {
-        Body::SourceSuspended(data) | Body::SourceRetired(data) => data.source.as_str(),
-        _ => "",
-    };
-    let known_elsewhere = known_elsewhere(before, &tried.after, source, now);
     let name = format!("src_{:016x}", Digest::of(text.as_bytes()).prefix());
-    SourcePlan { effect, access, emptied, known_elsewhere, name }
+    SourcePlan { effect, access, emptied, name }
 }
 
 /// What the fold would say of a command about a source, and whom it would change, after one row and at most so many.

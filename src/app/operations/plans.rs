@@ -1,10 +1,10 @@
 //! Plans: what a source that Rollcall reads says otherwise than before, row for row, before it is recorded.
 //! Reads no source itself: a runner does, and this shows what it kept.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet};
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Effort, LinkRule, MembershipChange, NamedScope, Roster, UserChange, dry_run};
+use rollcall_access::{Effort, MembershipChange, NamedScope, UserChange, dry_run};
 use rollcall_events::{Body, Position, SourceName};
 use rollcall_ingest::{
     ApplyOutcome, ChangeCounts, Plan, PlanId, PlanReason, PlanRow as IngestRow, PlanState, RunOutcome, RunnerError,
@@ -20,7 +20,6 @@ use crate::{
     filters,
     operations::addresses,
     prefix,
-    turn::run_blocking,
 };
 
 /// The most memberships of one answer.
@@ -134,42 +133,6 @@ pub(crate) async fn waits_since(ops: &dyn Ops, plan: &Plan) -> Result<DateTime<U
     Ok(plans.iter().filter(asked).take_while(same).map(|plan| plan.made_at).last().unwrap_or(plan.made_at))
 }
 
-/// People whom a plan ends and who appear to be made again: what that means for them, and what is to be done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MadeAgain {
-    /// How many.
-    pub people: u64,
-    /// What becomes of them, for people.
-    pub text: String,
-    /// What links them with who they are by then, once the plan is applied.
-    pub command: String,
-}
-
-/// How many names a text tells.
-const MAX_NAMED: usize = 5;
-
-/// Whom facts of a source end that appear to be made again.
-pub(crate) fn made_again(roster: &Roster, source: &SourceName, facts: &[Body]) -> Option<MadeAgain> {
-    let again = roster.made_again_by(source, facts);
-    let named = again.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
-    let more = match again.len().saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let people = again.len() as u64;
-    let text = format!(
-        "{people} of the people whom it removes appear to be the same entries made again, as where a directory was restored or moved ({named}{more}): once it is applied they are shut out under their names, with their secrets and roles, until they are linked"
-    );
-    let command = format!("rollcall users link --rule {} --source {source}", LinkRule::MadeAgain.as_str());
-    (people > 0).then_some(MadeAgain { people, text, command })
-}
-
-/// The facts of a plan that is kept.
-pub(crate) async fn facts(ops: &dyn Ops, id: &PlanId) -> Result<Vec<Body>> {
-    let rows = ops.plan_rows(id, None, u32::MAX).await.map_err(unreadable)?;
-    Ok(rows.iter().filter_map(|(_, row)| Body::parse(&row.kind, &row.data).ok()).collect())
-}
-
 /// One event that applying a plan would append.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PlanRow {
@@ -230,9 +193,6 @@ pub struct PlanApplied {
     /// The log's position that holds all of it.
     #[schema(value_type = u64)]
     pub position: Position,
-    /// Those who ended and appear to be made again; `null` where nobody does.
-    #[serde(default)]
-    pub made_again: Option<MadeAgain>,
 }
 
 /// A role in a project that somebody would have, or have no more.
@@ -285,9 +245,6 @@ pub struct PlannedMemberships {
     /// The first of them.
     #[serde(default)]
     pub users: Vec<PlannedUser>,
-    /// Those of them who appear to be made again; `null` where nobody does.
-    #[serde(default)]
-    pub made_again: Option<MadeAgain>,
 }
 
 /// Plans, newest first.
@@ -309,7 +266,7 @@ pub async fn list(reads: &Reads, query: &PlansQuery, page: &PageRequest<PlanId>)
 pub async fn show(reads: &Reads, id: &str) -> Result<Answer<PlanShown>> {
     let id = find_id(reads.ops(), id).await?;
     let position = reads.applied();
-    Ok(Answer::of_more(position, find(reads.ops(), &id).await?.into()))
+    Ok(Answer::of_more(position, find(reads, &id).await?.into()))
 }
 
 /// What applying a plan would append, row for row, in that order.
@@ -319,7 +276,7 @@ pub async fn show(reads: &Reads, id: &str) -> Result<Answer<PlanShown>> {
 pub async fn rows(reads: &Reads, id: &str, page: &PageRequest<u64>) -> Result<Answer<Page<PlanRow>>> {
     let id = find_id(reads.ops(), id).await?;
     let position = reads.applied();
-    find(reads.ops(), &id).await?;
+    find(reads, &id).await?;
     let rows = reads.ops().plan_rows(&id, page.after, page.rows()).await.map_err(unreadable)?;
     let rows = rows.into_iter().map(PlanRow::from).collect();
     Ok(Answer::of_more(position, page.page(rows, |row: &PlanRow| row.row.to_string())))
@@ -331,9 +288,10 @@ pub async fn rows(reads: &Reads, id: &str, page: &PageRequest<u64>) -> Result<An
 /// As [`show`].
 pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMemberships>> {
     let id = find_id(reads.ops(), id).await?;
-    let source = find(reads.ops(), &id).await?.source;
+    let source = find(reads, &id).await?.source;
     let turn = reads.copy_turn().await?;
-    let facts = facts(reads.ops(), &id).await?;
+    let rows = reads.ops().plan_rows(&id, None, u32::MAX).await.map_err(unreadable)?;
+    let facts: Vec<Body> = rows.iter().filter_map(|(_, row)| Body::parse(&row.kind, &row.data).ok()).collect();
     let coming = facts.iter().filter_map(|fact| match fact {
         Body::PersonUpserted(person) if person.active => Some(format!("{source}/{}", person.person)),
         _ => None,
@@ -343,9 +301,9 @@ pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMember
     let tried = turn.run_on_view(reads.live(), move |before, awaited| {
         let go_on = || awaited.is_awaited();
         let changes = dry_run(before, &source, &facts, now, &Effort::of(u64::MAX, &go_on))?;
-        Ok((before.position(), (changes, made_again(before, &source, &facts))))
+        Ok((before.position(), changes))
     });
-    let (position, (tried, made_again)) = tried.await?;
+    let (position, tried) = tried.await?;
     let mut items: Vec<PlannedMembership> = tried.memberships.into_iter().filter_map(PlannedMembership::of).collect();
     items.sort();
     let total = items.len();
@@ -358,7 +316,7 @@ pub async fn memberships(reads: &Reads, id: &str) -> Result<Answer<PlannedMember
     users.extend(shared_addresses(reads, coming).await?);
     let users_total = users.len();
     users.truncate(MAX_MEMBERSHIPS);
-    Ok(Answer::of_more(position, PlannedMemberships { total, items, users_total, users, made_again }))
+    Ok(Answer::of_more(position, PlannedMemberships { total, items, users_total, users }))
 }
 
 /// Of those who are there then, whoever has an e-mail address that another user has.
@@ -396,16 +354,12 @@ pub async fn create(commands: Commands, source: &str) -> Result<PlanShown> {
 /// The plan is not there or not open, the removals differ, or the source did not give a whole answer.
 pub async fn apply(commands: Commands, id: &str, confirmation: Confirmation) -> Result<PlanApplied> {
     let id = find_id(commands.ops(), id).await?;
-    let plan = find(commands.ops(), &id).await?;
-    let facts = facts(commands.ops(), &id).await?;
-    let live = Arc::clone(commands.live());
-    let made_again = run_blocking(move |_| Ok(made_again(&live.view(), &plan.source, &facts))).await?;
     let outcome = commands.runners().apply(&id, confirmation.confirm_removals, commands.author()).await;
     match outcome.map_err(refusal)? {
         ApplyOutcome::Done(RunOutcome::UpToDate {
             recorded: ChangeCounts { additions, changes, removals },
             position,
-        }) => Ok(PlanApplied { id: id.to_string(), additions, changes, removals, position, made_again }),
+        }) => Ok(PlanApplied { id: id.to_string(), additions, changes, removals, position }),
         ApplyOutcome::Differs(plan) => Err(ErrorKind::PlanDiffers.because(format!(
             "The source says something else by now, so nothing was recorded. Look at {}: it removes {}.",
             plan.id, plan.removals
@@ -437,8 +391,8 @@ async fn find_id(ops: &dyn Ops, text: &str) -> Result<PlanId> {
     prefix::the_one(&begins, found, no_such_plan)
 }
 
-async fn find(ops: &dyn Ops, id: &PlanId) -> Result<Plan> {
-    let plan = ops.plan(id).await;
+async fn find(reads: &Reads, id: &PlanId) -> Result<Plan> {
+    let plan = reads.ops().plan(id).await;
     plan.map_err(|error| Error::unavailable("The plan cannot be read", &error))?.ok_or_else(no_such_plan)
 }
 

@@ -1,10 +1,7 @@
 //! Suspending, resuming and retiring a source: whom it would change before it is done, and doing exactly that. What would
 //! take something from many is held until somebody names the plan.
 
-use rollcall_access::{
-    AccessRow, AccessRowKey, AccessTotals, Effect, KnownElsewhere, Roster, SourcePlan, plan_source, source_rows,
-};
-use rollcall_authn::Authenticator;
+use rollcall_access::{AccessRow, AccessRowKey, AccessTotals, Effect, Roster, SourcePlan, plan_source, source_rows};
 use rollcall_events::{Body, Position, SchemaError, SourceName, body::SourceRef};
 use rollcall_ingest::guard::{MIN_PROTECTED, MIN_REMOVALS};
 use serde::{Deserialize, Serialize};
@@ -87,29 +84,6 @@ pub struct SourcePlanShown {
     pub losses: u64,
     /// Why it is not done unless somebody names this plan: it takes something from many.
     pub held: Option<String>,
-    /// Those who stay, as they are somebody of another source too, and whom a password of this source's directory signs in no
-    /// more: at most 1000, those without another one first.
-    #[serde(default)]
-    pub passwords: Vec<PasswordLost>,
-    /// How many they are.
-    #[serde(default)]
-    pub passwords_total: u64,
-    /// How many of them have no password of another directory.
-    #[serde(default)]
-    pub passwords_without_another: u64,
-}
-
-/// Somebody who stays and whom a directory's password signs in no more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PasswordLost {
-    /// The user's id.
-    pub user: String,
-    /// What the user is called.
-    pub name: String,
-    /// The sources whose directories have a password of that user still.
-    pub left: Vec<String>,
-    /// How many secrets sign that user in.
-    pub secrets: u64,
 }
 
 /// The plan that somebody looked at and means.
@@ -147,8 +121,6 @@ pub struct SourceChanged {
     pub effect: std::borrow::Cow<'static, str>,
 }
 
-/// How many users a plan names who lose a password.
-const MAX_USERS: usize = 1_000;
 /// How many names of projects a text tells.
 const MAX_NAMED: usize = 5;
 
@@ -171,13 +143,7 @@ fn planned(roster: &Roster, command: &Body, now: chrono::DateTime<chrono::Utc>) 
     plan_source(roster, command, usize::try_from(MIN_PROTECTED).unwrap_or(usize::MAX), now)
 }
 
-fn shown(
-    source: &SourceName,
-    change: SourceChange,
-    plan: &SourcePlan,
-    authenticator: &Authenticator,
-) -> SourcePlanShown {
-    let passwords = passwords_lost(source, authenticator, &plan.known_elsewhere);
+fn shown(source: &SourceName, change: SourceChange, plan: &SourcePlan) -> SourcePlanShown {
     SourcePlanShown {
         plan: plan.name.clone(),
         source: source.to_string(),
@@ -188,26 +154,7 @@ fn shown(
         gains: plan.access.gains,
         losses: plan.access.losses,
         held: held_reason(&plan.access, &plan.emptied),
-        passwords_total: passwords.len() as u64,
-        passwords_without_another: passwords.iter().filter(|lost| lost.left.is_empty()).count() as u64,
-        passwords: passwords.into_iter().take(MAX_USERS).collect(),
     }
-}
-
-/// Who loses a directory's password, those without another one first.
-fn passwords_lost(source: &SourceName, authenticator: &Authenticator, known: &[KnownElsewhere]) -> Vec<PasswordLost> {
-    if !authenticator.has_passwords(source.as_str()) {
-        return Vec::new();
-    }
-    let lost = known.iter().map(|who| PasswordLost {
-        user: who.user.clone(),
-        name: who.name.clone(),
-        left: who.sources.iter().filter(|source| authenticator.has_passwords(source)).cloned().collect(),
-        secrets: who.secrets as u64,
-    });
-    let mut lost: Vec<PasswordLost> = lost.collect();
-    lost.sort_by_key(|lost| (!lost.left.is_empty(), lost.secrets > 0));
-    lost
 }
 
 /// Ends every fact of a source, for ever, as [`apply`] does it.
@@ -253,7 +200,7 @@ pub async fn plan(reads: &Reads, name: &str, change: SourceChange) -> Result<Ans
     let tried = turn.run_on_view(reads.live(), move |copy, _| Ok((copy.position(), planned(copy, &command, now))));
     let (position, plan) = tried.await?;
     refused_by(&plan.effect)?;
-    Ok(Answer::of_more(position, shown(&source, change, &plan, &reads.app().authenticator)))
+    Ok(Answer::of_more(position, shown(&source, change, &plan)))
 }
 
 /// The same by scope and name.

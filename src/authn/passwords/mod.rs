@@ -368,11 +368,6 @@ impl Passwords {
         counting.filter(|directory| !owned || directory.check.owns(name)).collect()
     }
 
-    /// Whether a source is a directory that checks passwords.
-    pub(crate) fn has(&self, source: &str) -> bool {
-        self.directories.iter().any(|directory| directory.check.source().as_str() == source)
-    }
-
     /// Whether an e-mail address of somebody of this source is a name to sign in with.
     pub(crate) fn takes_address(&self, roster: &Roster, source: &str, address: &str) -> bool {
         let mut all = self.that_may_have(roster, address).into_iter();

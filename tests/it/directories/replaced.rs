@@ -134,35 +134,3 @@ fn what_is_told_to_do_about_one_who_was_made_again_and_whose_name_a_customer_has
     }
     assert!(pushes(&server, "p07~new", "p07b") && pushes(&server, "ann", "annb") && pushes(&server, "zoe", "zoeb"));
 }
-
-#[test]
-fn the_plan_of_a_directory_that_ends_names_who_stays_without_its_password_and_whether_another_one_is_left() {
-    let Some((mut server, [first, second])) = moved() else { return };
-    begin_anew(&mut server, &(source("old", &first, "") + &source("new", &second, "")));
-    are_read(&server, "new", 4);
-    contact(&server, "C-8", "zoe.c");
-    for pair in [["ann", "ann~new"], ["zoe", "zoe.c"], ["p07~old", "p07"]] {
-        let command = ["users", "link"].iter().chain(&pair).map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        follow(&server, &command);
-    }
-    let lines = [
-        "The password in old ends for whoever stays as somebody of another source too: 3 users, 2 without another password",
-        "  zoe  no other password, and no secret: `rollcall secrets invite zoe`",
-        "  p07  no other password; 1 secret signs in",
-        "  ann  signs in with the password in new",
-    ];
-    let retire = server.cli(&["sources", "retire", "old"]).out;
-    assert!(retire.contains(&(lines.join("\n") + "\n")), "{retire}");
-    // Whoever is nobody else is shut out, and among those who lose something.
-    says(&retire, &["sync"]);
-    let suspend = server.cli(&["sources", "suspend", "old"]).ok();
-    assert!(suspend.contains(&(lines.join("\n") + "\n")), "{suspend}");
-    // As it was told, so it is.
-    assert_eq!(signed_in(&server, "zoe", "zoea"), None);
-    assert_eq!(signed_in(&server, "p07", "p07a"), None);
-    assert_eq!(signed_in(&server, "ann", "anna"), None);
-    assert_eq!(signed_in(&server, "ann", "annb").as_deref(), Some("ann"));
-    // Of a source that is no directory there is nothing to say.
-    let retire = server.cli(&["sources", "retire", "flexnet"]).out;
-    assert!(!retire.contains("password"), "{retire}");
-}

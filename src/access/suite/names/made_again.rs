@@ -10,7 +10,6 @@ use crate::{
     questions::links::{LinkRule, Linkable},
     roster::Roster,
     suite::histories::{History, noon},
-    what_if::sources::plan_source,
 };
 
 /// Two directories, and a third one of another company.
@@ -198,59 +197,4 @@ fn a_contact_who_came_since_is_no_rival_of_an_entry_that_was_made_again() {
     // An entry of another directory is.
     person(&mut h, "lab", "7", Some("p07"));
     assert_eq!(made_again(&settle(&mut h), "corp", "corp2"), Vec::<String>::new());
-}
-
-/// As where everybody of a directory has another id: what waits there would shut them out.
-#[test]
-fn of_those_whom_a_source_would_end_it_is_known_who_appears_to_be_made_again_whether_that_one_came_or_comes() {
-    let mut h = directories();
-    for (id, name) in [("1", "ann"), ("2", "ben"), ("3", "cem"), ("4", "dan")] {
-        person(&mut h, "corp", id, Some(name));
-    }
-    // Ann is there again, the new Cem goes as well, and who is called Dan is another company's.
-    for (source, id, name) in [("corp", "1b", "ann"), ("corp", "3b", "cem"), ("lab", "4", "dan")] {
-        person(&mut h, source, id, Some(name));
-    }
-    let removed = |id: &str| Body::parse("rollcall.person.removed.v1", &format!(r#"{{"person":"{id}"}}"#)).unwrap();
-    let comes = |id: &str, name: &str| {
-        let data = format!(r#"{{"person":"{id}","username":"{name}","account":null,"active":true}}"#);
-        Body::parse("rollcall.person.upserted.v1", &data).unwrap()
-    };
-    let facts = [removed("1"), removed("2"), removed("3"), removed("3b"), removed("4"), comes("2b", "Ben")];
-    let again = |h: &History| {
-        let roster = h.fold();
-        let all = roster.made_again_by(&"corp".parse().unwrap(), &facts).into_iter().map(str::to_owned);
-        all.collect::<Vec<_>>()
-    };
-    assert_eq!(again(&h), ["ann", "ben"]);
-    // Who is linked already, or was said to be two, is told of no more.
-    let mut linked = h.clone();
-    linked.say("local", "identity.linked", None, &link("corp/1", "corp/1b"));
-    h.say("local", "identity.unlinked", None, &link("corp/1", "corp/1b"));
-    assert_eq!([again(&linked), again(&h)], [["ben"], ["ben"]]);
-}
-
-#[test]
-fn whom_a_source_knows_no_more_and_who_stays_is_told_with_what_signs_that_one_in() {
-    let mut h = directories();
-    for id in ["corp/1", "corp/2", "corp/3", "corp/4", "corp2/2", "flexnet/3"] {
-        let (source, person_id) = id.split_once('/').unwrap();
-        person(&mut h, source, person_id, None);
-    }
-    // The fourth is two entries of the directory; the first is nobody else, and is shut out.
-    person(&mut h, "corp", "4b", None);
-    for (one, two) in [("corp/2", "corp2/2"), ("corp/3", "flexnet/3"), ("corp/4", "corp/4b")] {
-        h.say("local", "identity.linked", None, &link(one, two));
-    }
-    secret(&mut h, "s", "corp/3");
-    for (kind, expected) in
-        [("suspended", &["2 corp2 0", "3 flexnet 1"][..]), ("retired", &["2 corp2 0", "3 flexnet 1"]), ("resumed", &[])]
-    {
-        let body = Body::parse(&format!("rollcall.source.{kind}.v1"), r#"{"source":"corp"}"#).unwrap();
-        let plan = plan_source(&h.fold(), &body, 5, noon());
-        let told = plan.known_elsewhere.iter();
-        let told: Vec<String> =
-            told.map(|who| format!("{} {} {}", who.name, who.sources.join(","), who.secrets)).collect();
-        assert_eq!(told, expected, "{kind}");
-    }
 }

@@ -114,7 +114,6 @@ pub async fn list(reads: &Reads, query: &ProblemsQuery, page: &PageRequest) -> R
         rows.extend(find_some(reads.app(), *kind, source, begins, page.limit + 1 - rows.len()).await?);
     }
     places::date(reads.app(), &mut rows).await?;
-    places::say_who_is_made_again(reads.app(), &mut rows).await?;
     Ok(Answer::of_more(position, page.page(rows, |row| row.id.clone())))
 }
 

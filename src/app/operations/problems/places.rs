@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use rollcall_access::{Cause, Flaw, RosterProblem, SettingDifference, SourceSaidView, configuration_differences};
 use rollcall_eventlog::WriteAhead;
 use rollcall_events::{LOCAL, NewEvent, Order, Position, Recorded, SourceName, time::for_people};
-use rollcall_ingest::{DeliveryId, PlanId, PlanReason, SourceState, SourceStatus};
+use rollcall_ingest::{DeliveryId, PlanReason, SourceState, SourceStatus};
 use rollcall_store::{
     ops::{OpenDelivery, OpenOutcome, OpsError},
     read::SupersededRow,
@@ -18,7 +18,7 @@ use super::{Part, ProblemKind, ProblemShown};
 use crate::{
     App,
     error::{Error, ErrorKind, Result},
-    operations::plans::{MadeAgain, apply_command, facts, made_again, stops_all_news, waits_since, what_waits},
+    operations::plans::{apply_command, stops_all_news, waits_since, what_waits},
     turn::run_blocking,
 };
 
@@ -291,24 +291,6 @@ pub(super) async fn held(app: &App, kind: ProblemKind, after: Option<&str>) -> R
         part.found.push((source.to_string(), problem));
     }
     Ok(part)
-}
-
-/// Adds to what waits of a source that people whom it ends appear to be made again, and what links them: else everybody is shut
-/// out once somebody applies it.
-pub(super) async fn say_who_is_made_again(app: &App, rows: &mut [ProblemShown]) -> Result<()> {
-    let waits = |row: &&mut ProblemShown| matches!(row.kind, ProblemKind::HeldRemovals | ProblemKind::WaitingNews);
-    for row in rows.iter_mut().filter(waits) {
-        let (Ok(plan), Ok(source)) = (row.subject.parse::<PlanId>(), row.source.parse::<SourceName>()) else {
-            continue;
-        };
-        let (facts, live) = (facts(&*app.ops, &plan).await?, Arc::clone(&app.live));
-        let again = run_blocking(move |_| Ok(made_again(&live.view(), &source, &facts))).await?;
-        if let Some(MadeAgain { text, command, .. }) = again {
-            row.why.push_str(&format!("; {text}"));
-            row.remedy.push_str(&format!("; right after it `{command}`"));
-        }
-    }
-    Ok(())
 }
 
 /// What is said of one source beside its name: subject, what was said, why, what to do.

@@ -1,13 +1,13 @@
 //! `plan`, `plans`, `apply`, `discard`: what a source that is read would change, confirmed or put aside.
 
 use rollcall_app::operations::plans::{
-    Confirmation, MadeAgain, PlanApplied, PlanRow, PlanShown, PlannedMembership, PlannedMemberships, PlannedUser,
+    Confirmation, PlanApplied, PlanRow, PlanShown, PlannedMembership, PlannedMemberships, PlannedUser,
 };
 use serde_json::json;
 
 use crate::{
     cli::{
-        output::{ColorMode, Column, OutputFormat, cell, escape_controls, group_digits},
+        output::{ColorMode, Column, OutputFormat, cell, group_digits},
         remote::request::{api_path, print_list},
     },
     client::{Client, Exit, Failure, Reply},
@@ -29,7 +29,6 @@ pub async fn plan(client: &Client, format: OutputFormat, of: &str) -> Result<Exi
         plan.insert("rows".to_owned(), rows.json);
         plan.insert("memberships".to_owned(), memberships.json.get("items").cloned().unwrap_or_default());
         plan.insert("users".to_owned(), memberships.json.get("users").cloned().unwrap_or_default());
-        plan.insert("made_again".to_owned(), memberships.json.get("made_again").cloned().unwrap_or_default());
     }
     format.print(&plan.json, |paint| plan_text(paint, &plan.value, &rows.value, &memberships.value));
     Ok(if rows.value.is_empty() { Exit::Yes } else { Exit::No })
@@ -88,12 +87,8 @@ fn plan_text(paint: ColorMode, plan: &PlanShown, rows: &[PlanRow], follows: &Pla
         cell(&plan.reason),
     ));
     if plan.state == "open" {
-        if let Some(MadeAgain { text, .. }) = &follows.made_again {
-            out.push_str(&format!("{} {}\n", paint.bad("!"), escape_controls(text)));
-        }
         let confirm = if plan.removals == 0 { String::new() } else { format!(" --confirm-removals {}", plan.removals) };
         out.push_str(&format!("To apply it: rollcall apply {}{confirm}\n", cell(&plan.id)));
-        out.push_str(&after_it(follows.made_again.as_ref()));
     }
     out
 }
@@ -128,23 +123,11 @@ pub async fn list(client: &Client, format: OutputFormat, source: Option<&str>) -
 pub async fn apply(client: &Client, format: OutputFormat, plan: &str, confirm_removals: u64) -> Result<Exit, Failure> {
     let body = Confirmation { confirm_removals };
     let applied = client.post::<PlanApplied>(&api_path(&["plans", plan, "apply"]), &body).await?;
-    let PlanApplied { additions, changes, removals, position, made_again, .. } = &applied.value;
+    let PlanApplied { additions, changes, removals, position, .. } = &applied.value;
     format.print(&applied.json, |_| {
-        let after = after_it(made_again.as_ref());
-        format!("applied: {additions} added, {changes} changed, {removals} removed, position {position}\n{after}")
+        format!("applied: {additions} added, {changes} changed, {removals} removed, position {position}\n")
     });
     Ok(Exit::Yes)
-}
-
-/// What lets those in again who were made again.
-fn after_it(made_again: Option<&MadeAgain>) -> String {
-    made_again.map_or_else(String::new, |again| {
-        format!(
-            "Right after it, as {} people are shut out until then: {}\n",
-            again.people,
-            escape_controls(&again.command)
-        )
-    })
 }
 
 /// `discard`.

@@ -5,9 +5,7 @@ use std::io::IsTerminal as _;
 
 use rollcall_app::operations::{
     configuration::AccessRowShown,
-    source_changes::{
-        PasswordLost, SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown, SourceRetirement,
-    },
+    source_changes::{SourceChange, SourceChanged, SourceConfirmation, SourcePlanShown, SourceRetirement},
     sources::Source,
 };
 use rollcall_events::Clock;
@@ -15,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        output::{ColorMode, OutputFormat, cell, escape_controls, group_digits, print, table},
+        output::{ColorMode, OutputFormat, cell, escape_controls, print, table},
         remote::{
             configuration::{MAX_PRINTED_ROWS, rows_text, says_yes},
             request::api_path,
@@ -185,38 +183,8 @@ fn change_text(paint: ColorMode, plan: &SourcePlanShown, rows: &[AccessRowShown]
         return "no difference: it is so already\n".to_owned();
     }
     let mut out = rows_text(paint, &plan.plan, [plan.people, plan.rows, plan.gains, plan.losses], rows);
-    out.push_str(&passwords_text(paint, plan));
     if let Some(why) = &plan.held {
         out.push_str(&format!("{} {}\n", paint.bad("Held:"), cell(why)));
-    }
-    out
-}
-
-/// Who stays and signs in otherwise, if at all.
-fn passwords_text(paint: ColorMode, plan: &SourcePlanShown) -> String {
-    if plan.passwords_total == 0 {
-        return String::new();
-    }
-    let [total, without] = [plan.passwords_total, plan.passwords_without_another].map(group_digits);
-    let mut out = format!(
-        "The password in {} ends for whoever stays as somebody of another source too: {} users, {without} without another password\n",
-        cell(&plan.source),
-        paint.bad(&total),
-    );
-    for PasswordLost { name, left, secrets, .. } in plan.passwords.iter().take(MAX_PRINTED_ROWS) {
-        let how = match (&**left, secrets) {
-            ([], 0) => {
-                paint.bad(&format!("no other password, and no secret: `rollcall secrets invite {}`", cell(name)))
-            }
-            ([], 1) => "no other password; 1 secret signs in".to_owned(),
-            ([], secrets) => format!("no other password; {secrets} secrets sign in"),
-            (left, _) => format!("signs in with the password in {}", escape_controls(&left.join(", "))),
-        };
-        out.push_str(&format!("  {}  {how}\n", cell(name)));
-    }
-    let hidden = plan.passwords_total.saturating_sub(plan.passwords.len().min(MAX_PRINTED_ROWS) as u64);
-    if hidden > 0 {
-        out.push_str(&format!("  and {} more; --json has the first thousand\n", group_digits(hidden)));
     }
     out
 }
