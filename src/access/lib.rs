@@ -19,7 +19,7 @@ pub use profile::{ActionSet, Profile, ProfileError, Verb};
 // The roster: what is in it, how it is found and shown.
 pub use roster::{
     Counts, ParkedView, Roster,
-    bindings::{API_ROLE_PREFIX, BindingView, short_binding_id},
+    bindings::{API_ROLE_PREFIX, BindingView},
     credentials::{Credential, SecretFlaw, SecretView},
     groups::GroupView,
     handles::{FolderIx, GroupIx, Place, Principal, ProfileKind, ProjectIx, RecordedIx, SecretIx, ServiceIx, UserIx},

@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rollcall_events::{
-    Body,
+    Body, Digest,
     body::{self, Author, BindingRef},
 };
 
@@ -12,6 +12,11 @@ use crate::prefix;
 /// The id of the binding with this subject: who, which role, where.
 pub(crate) fn of_subject(subject: &str) -> String {
     format!("bnd_{}", URL_SAFE_NO_PAD.encode(subject))
+}
+
+/// The id of the binding with this subject as people write it. At least six digits of it will do.
+pub(crate) fn short_of_subject(subject: &str) -> String {
+    format!("bnd_{:012x}", Digest::of(subject.as_bytes()).prefix() >> 16)
 }
 
 /// The digits of a short id, or of its beginning.

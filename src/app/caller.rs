@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use rollcall_access::{
     BindingView, FolderIx, GroupIx, Place, Principal, ProjectIx, Roster, SecretView, ServiceIx, UserIx, Verb, decide,
-    had_own_tie, is_only_customer, short_binding_id,
+    had_own_tie, is_only_customer,
 };
 use rollcall_authn::{Identity, SecretUsed};
 use rollcall_events::{
@@ -15,6 +15,7 @@ use rollcall_events::{
 };
 
 use crate::{
+    binding_id,
     error::{Error, ErrorKind, Result},
     find, prefix,
     share::Party,
@@ -358,7 +359,7 @@ impl CallerView<'_> {
     pub fn binding_for(&self, id: &str, action: &str) -> Result<BindingView<'_>> {
         let told = |binding: &BindingView<'_>| self.sees_binding(binding) || self.may(action, binding.place);
         let found = find::bindings(self.roster, id).into_iter().filter(told);
-        let found = found.map(|binding| (short_binding_id(binding.subject), binding));
+        let found = found.map(|binding| (binding_id::short_of_subject(binding.subject), binding));
         let found = prefix::the_one(id, found, find::no_such_binding)?;
         if action == "binding.list" || self.holds(&found) || self.may(action, found.place) {
             Ok(found)

@@ -390,13 +390,6 @@ impl Authenticator {
                         None => (None, Some(RefusalCause::NoSuchName)),
                     };
                 };
-                // Whose name it was once, and whose secret it is, did not notice that it is another's by now.
-                if let Some(Principal::User(owner)) = roster.owner_of_secret(&hash)
-                    && whose != Principal::User(owner)
-                    && roster.was_called(owner, name)
-                {
-                    return (Some(Principal::User(owner)), Some(RefusalCause::FormerName));
-                }
                 let flaw = roster.secret_flaw(whose, &hash, now).map(RefusalCause::from);
                 let else_why = || match whose {
                     // It could be the password of a directory that is configured no more.

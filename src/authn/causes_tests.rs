@@ -90,16 +90,6 @@ fn states() -> Vec<State> {
             ["former_name", "former_name", "former_name", "in", "in", "former_name"],
         ),
         state(
-            "called otherwise, and another one called so by now",
-            &[
-                ("local", "user.name.given", r#"{"username":"lace","user":"corp/u-ada"}"#),
-                ("local", "user.name.given", r#"{"username":"ada","user":"corp/u-bob"}"#),
-            ],
-            &[],
-            "ada",
-            ["wrong_password", "wrong_password", "former_name", "in", "in", "wrong_secret"],
-        ),
-        state(
             "somebody else's name",
             &[],
             &[],

@@ -203,9 +203,8 @@ impl Roster {
 
     /// What keeps people apart, in words.
     pub(crate) fn parting_text(&self, parting: &Parting) -> String {
-        // By hand, or as a rule was told to leave them out.
-        let [one, two] = parting.persons.map(|person| self.person_text(person));
-        format!("{one} and {two} were said to be two people (event {})", parting.at)
+        let [one, two] = parting.persons.map(|person| self.person_key(person));
+        format!("{one} and {two} were parted by hand (event {})", parting.at)
     }
 
     /// The same of whatever keeps a rule from joining two.
@@ -214,7 +213,7 @@ impl Roster {
         match apart {
             Apart::Parted(parting) => self.parting_text(parting),
             Apart::Crowd(one) => format!(
-                "more than {MAX_NAMESAKES} people of source {} ask for the user name {}, too many to look who of them was said to be another",
+                "more than {MAX_NAMESAKES} people of source {} ask for the user name {}, too many to look who of them was parted by hand",
                 source(*one),
                 self.asked_name_of(*one).unwrap_or_default()
             ),

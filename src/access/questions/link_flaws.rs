@@ -59,7 +59,7 @@ impl Roster {
         let row = self.facts.persons.get(ix)?;
         Some(Flaw {
             said_by: self.cause(space, format!("person/{}", self.facts.persons.id(ix)), &row.register),
-            said: format!("person {} is {}", self.person_text(ix), self.person_text(other)),
+            said: format!("person {} is {}", self.facts.persons.id(ix), self.person_key(other)),
             why,
             remedy,
         })

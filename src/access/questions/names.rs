@@ -14,9 +14,6 @@ use crate::{
     },
 };
 
-/// Of how many who wait for one name it is looked who is first, for each of them.
-const MOST_WAITING: usize = 64;
-
 /// By what right somebody asks for a name that was another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameClaim {
@@ -93,13 +90,6 @@ impl Roster {
         self.who_wait_for(name).filter(|one| self.facts.is_live(*one)).min_by_key(first)
     }
 
-    /// To whom of those who wait for a name, and can have it, it passes first. Of very many it is not looked for.
-    fn first_in_line(&self, name: u32, can_have_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let waiting: Vec<u32> = self.who_wait_for(name).take(MOST_WAITING + 1).collect();
-        let waiting = Some(waiting).filter(|all| all.len() <= MOST_WAITING)?.into_iter();
-        waiting.filter(|one| can_have_it(*one)).min_by_key(|one| (!self.is_authoritative(*one), *one))
-    }
-
     /// By what right a person asks for a name that it does not have, and which. Nothing where it does not ask for another's,
     /// or cannot use it, as it is inactive. `firsts`: of freed names who has it first, as far as it was looked for.
     fn name_claim(&self, person: u32, firsts: &mut HashMap<u32, Option<u32>>) -> Option<(NameClaim, u32)> {
@@ -150,34 +140,25 @@ impl Roster {
     pub(crate) fn name_remedy(&self, person: u32) -> Option<String> {
         let NameNotInEffect::Taken(name) = *self.facts.names_not_in_effect.get(&person)? else { return None };
         let holder = *self.facts.user_names.get(name)?;
-        let source = |person: u32| self.source_text(self.facts.persons.names.space(person));
-        let behind = |first: u32| {
-            let other = format!("have source {} state another user name for this one", source(person));
-            format!(
-                "{}, who asks for it too, comes first: {other}, or link the two if they are one",
-                self.person_text(first)
-            )
-        };
         if holder == NONE {
-            return Some(match self.first_in_line(name, |one| self.facts.is_live(one)) {
-                _ if !self.facts.is_live(person) => "it is given to whoever asks for it and may sign in".to_owned(),
-                Some(first) if first == person => "it is given to this one in a moment".to_owned(),
-                Some(first) => behind(first),
-                None => "it is given in a moment to the first of the many who ask for it".to_owned(),
+            let whom = "whoever asked for it first, of an authoritative source before others";
+            return Some(match self.facts.is_live(person) {
+                true => format!("it is given in a moment to {whom}"),
+                false => "it is given to whoever asks for it and may sign in".to_owned(),
             });
         }
         let claim = self.name_claim(person, &mut HashMap::new()).map_or(NameClaim::None, |(claim, _)| claim);
-        let name_ix = name;
         let (me, theirs, name) = (self.as_typed(person), self.as_typed(holder), self.facts.user_names.id(name));
+        let source = |person: u32| self.source_text(self.facts.persons.names.space(person));
         // Who has it now is called otherwise first, where somebody could take the one for the other.
         let is_called = self.facts.persons.get(holder).is_some_and(|row| self.facts.user_names.id(row.name) == name);
-        let first_else = if is_called && !self.shut_out(UserIx(self.user_of(holder))) {
+        let first = if is_called && !self.shut_out(UserIx(self.user_of(holder))) {
             format!("`rollcall users rename {theirs} NEW`, then ")
         } else {
             String::new()
         };
         let with_project = if self.has_personal_projects() { " --with-personal-project" } else { "" };
-        let rename = format!("{first_else}`rollcall users rename {me} {name}{with_project}`");
+        let rename = format!("{first}`rollcall users rename {me} {name}{with_project}`");
         let ends = format!("{theirs} has no secret in force and no role given by name");
         let is_of_one_source = source(holder) == source(person);
         let could_be_holder = self.apart(holder, person).is_none() && (is_of_one_source || !self.has_namesake(person));
@@ -186,19 +167,6 @@ impl Roster {
         let ways = ways.collect::<Vec<_>>().join(" or ");
         let again =
             if gone.is_empty() { String::new() } else { format!("if it is the same person, made again: {ways}; ") };
-        if matches!(claim, NameClaim::Authoritative | NameClaim::Moved) {
-            let has_claim =
-                |one: u32| self.name_claim(one, &mut HashMap::new()).is_some_and(|(claim, _)| claim.rule().is_some());
-            match self.first_in_line(name_ix, has_claim) {
-                Some(first) if first == person => {}
-                Some(first) => return Some(behind(first)),
-                None => {
-                    return Some(format!(
-                        "it passes by itself to the first of the many who ask for it, as soon as {ends}"
-                    ));
-                }
-            }
-        }
         let remedy = match claim {
             NameClaim::Authoritative | NameClaim::Moved if self.has_personal_projects() => {
                 format!("{rename}, as soon as {ends}; the images that were pushed below {name}/ pass with the name")

@@ -9,8 +9,7 @@ use crate::{
     reasons::Cause,
     roster::{
         Roster,
-        bindings::short_binding_id,
-        facts::{Holder, NONE, NameNotInEffect, RecordedScope, SecretUse, State},
+        facts::{Holder, NONE, RecordedScope, SecretUse, State},
         handles::{FolderIx, GroupIx, ProjectIx, ServiceIx, UserIx},
         register::Register,
         users::{AskedName, NameProblem},
@@ -160,10 +159,11 @@ impl Roster {
             } else {
                 let flaws = (row..end).filter_map(|ix| {
                     let flaw = self.flaw_of(&self.referring(*kind, ix)?)?;
-                    Some((
-                        place(table, ix),
-                        if matches!(kind, Table::Members) { self.told_of_member(ix, flaw) } else { flaw },
-                    ))
+                    let remedy = match kind {
+                        Table::Members => self.place_remedy(ix),
+                        _ => None,
+                    };
+                    Some((place(table, ix), Flaw { remedy: remedy.unwrap_or(flaw.remedy), ..flaw }))
                 });
                 found.extend(flaws);
             }
@@ -347,17 +347,6 @@ impl Roster {
         })
     }
 
-    /// What is wrong with who is in a group, by what that one is called, and with the command that mends it.
-    fn told_of_member(&self, ix: u32, flaw: Flaw) -> Flaw {
-        let remedy = self.place_remedy(ix).unwrap_or(flaw.remedy);
-        let Some(Holder::Person(person)) = self.facts.members.get(ix as usize).map(|row| row.holder) else {
-            return Flaw { remedy, ..flaw };
-        };
-        let (id, called) =
-            (format!("person {}", self.person_key(person)), format!("person {}", self.person_text(person)));
-        Flaw { said: flaw.said.replace(&id, &called), why: flaw.why.replace(&id, &called), remedy, ..flaw }
-    }
-
     /// What to do about a group that is in one that is kept here and is not there any more.
     fn place_remedy(&self, ix: u32) -> Option<String> {
         let row = self.facts.members.get(ix as usize)?;
@@ -383,7 +372,7 @@ impl Roster {
         let (who, there) = match row.holder {
             Holder::Person(ix) => {
                 let stands = self.facts.persons.get(ix).is_some_and(|row| row.register.stands());
-                (format!("person {}", self.person_text(ix)), stands || self.holds_what_is_given(ix))
+                (format!("person {}", self.person_key(ix)), stands || self.holds_what_is_given(ix))
             }
             Holder::Service(ix) => {
                 (format!("service {}", self.facts.services.id(ix)), self.service_stands(ServiceIx(ix)))
@@ -412,11 +401,9 @@ impl Roster {
             Holder::Group(gone) if !there => self.group_made_again(gone),
             Holder::Group(_) | Holder::Person(_) | Holder::Service(_) => None,
         };
-        let subject = self.facts.bindings.id(ix).to_owned();
-        let remove = format!("`rollcall bindings remove {}`", short_binding_id(&subject));
         let remedy = match again {
             Some(id) => format!(
-                "if it was made again as {id}: `rollcall bindings set {} {} {}`; take this one away ({remove})",
+                "if it was made again as {id}: `rollcall bindings set {} {} {}`; take this one away (`rollcall bindings remove`)",
                 quoted(&format!("group:{id}")),
                 quoted(role),
                 quoted(&match row.on {
@@ -424,8 +411,9 @@ impl Roster {
                     RecordedScope::Folder(_) | RecordedScope::Project(_) => on.replacen(' ', ":", 1),
                 }),
             ),
-            None => format!("take the role away ({remove}), or bring back what is missing"),
+            None => "take the role away (`rollcall bindings remove`), or bring back what is missing".to_owned(),
         };
+        let subject = self.facts.bindings.id(ix).to_owned();
         Some(Flaw {
             said_by: Cause { position: row.register.cause, source: LOCAL.to_owned(), subject },
             said: format!("{who} has role {role} on {on}"),
@@ -463,17 +451,10 @@ impl Roster {
             NameProblem::Unusable(_) => format!("have source {source} state a user name that can be used"),
         };
         let remedy = format!("{remedy}; until then the person signs in as {called}");
-        let why = match (why, self.facts.names_not_in_effect.get(&ix)) {
-            (NameProblem::Taken(..), Some(NameNotInEffect::Taken(name))) => {
-                let holder = self.facts.user_names.get(*name).copied().unwrap_or(NONE);
-                format!("the name is or was that of {}", self.person_text(holder))
-            }
-            (why, _) => why.to_string(),
-        };
         Some(Flaw {
             said_by: self.cause(space, format!("person/{id}"), &row.register),
-            said: format!("person {} asks for the user name {name}", self.person_text(ix)),
-            why,
+            said: format!("person {id} asks for the user name {name}"),
+            why: why.to_string(),
             remedy,
         })
     }
@@ -490,7 +471,7 @@ impl Roster {
         let between = ended.filter(|pair| [pair.left, pair.right].iter().all(|one| row.made_for.contains(one)));
         let parted = between.map(|pair| pair.register.cause).max();
         let parted = parted.map(|at| format!(" (event {})", at.0)).unwrap_or_default();
-        let could_be: Vec<String> = row.made_for.iter().map(|one| self.person_text(*one)).collect();
+        let could_be: Vec<String> = row.made_for.iter().map(|one| self.person_key(*one)).collect();
         let label = row.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
         let what = if row.usage == SecretUse::Invitation { "invitation" } else { "secret" };
         let name = self.caller_names(owner).1;

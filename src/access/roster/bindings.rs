@@ -1,7 +1,7 @@
 //! Roles given by hand, as they are found: on a scope, of a holder, in the profile that each belongs to.
 
 use chrono::{DateTime, Utc};
-use rollcall_events::{Digest, Position, body};
+use rollcall_events::{Position, body};
 
 use crate::{
     profile::{HeldRole, Profile, RoleIx},
@@ -48,12 +48,6 @@ impl Binding {
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self.register.stands() && self.role == other.role && self.starts <= other.starts && other.ends <= self.ends
     }
-}
-
-/// The id of the binding with this subject as people write it. At least six digits of it will do.
-#[must_use]
-pub fn short_binding_id(subject: &str) -> String {
-    format!("bnd_{:012x}", Digest::of(subject.as_bytes()).prefix() >> 16)
 }
 
 impl Roster {

@@ -149,16 +149,6 @@ impl Roster {
         format!("{}/{}", self.source_text(names.space(person)), names.text(person))
     }
 
-    /// A person for whoever reads: what its user is called, and the id where that says more.
-    pub(crate) fn person_text(&self, person: u32) -> String {
-        let (key, user) = (self.person_key(person), self.user_of(person));
-        let name = if user == NONE { "" } else { self.user_name(UserIx(user)) };
-        match key.split_once('/') {
-            Some((_, id)) if name.is_empty() || canonical_name(id) == name => key,
-            _ => format!("{name} ({key})"),
-        }
-    }
-
     /// The person of `source/id`, who was there at some time: a mere mention or removal makes nobody.
     pub(crate) fn person_of(&self, key: &str) -> Option<u32> {
         let (source, id) = key.split_once('/')?;
@@ -205,30 +195,6 @@ impl Roster {
             (person.name != ix && person.user != NONE).then_some((UserIx(person.user), until))
         };
         find(name).or_else(|| find(&canonical_name(name)))
-    }
-
-    /// Whether a user was called so, in whatever spelling, and is not any more: also where another one is by now.
-    #[must_use]
-    pub fn was_called(&self, user: UserIx, name: &str) -> bool {
-        let was = |name: &str| {
-            self.facts.user_names.find(0, name).is_some_and(|ix| {
-                let left = |person: &u32| self.facts.left(Field::PersonName, *person, ix).is_some();
-                self.persons_of(user).iter().any(left) && !self.user_names(user).any(|now| now == name)
-            })
-        };
-        was(name) || was(&canonical_name(name))
-    }
-
-    /// What a user was called and is not any more, the newest last.
-    #[must_use]
-    pub fn former_names(&self, user: UserIx) -> Vec<&str> {
-        let now: Vec<&str> = self.user_names(user).collect();
-        let formers =
-            self.persons_of(user).iter().filter_map(|person| self.facts.formers.get(&(Field::PersonName, *person)));
-        let mut all: Vec<_> = formers.flatten().map(|one| (one.left, self.facts.user_names.id(one.to))).collect();
-        all.retain(|(_, name)| !now.contains(name));
-        all.sort_unstable();
-        all.into_iter().map(|(_, name)| name).collect()
     }
 
     /// The user that a person, given as `source/person`, belongs to.

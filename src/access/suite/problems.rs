@@ -4,7 +4,7 @@ use rollcall_events::Body;
 
 use crate::{
     questions::problems::{Flaw, RosterProblem},
-    roster::{Roster, bindings::short_binding_id},
+    roster::Roster,
     suite::histories::{History, noon},
 };
 
@@ -160,25 +160,6 @@ fn a_role_that_gives_nothing_is_a_problem_until_it_does() {
 }
 
 #[test]
-fn a_role_of_somebody_who_is_gone_names_the_user_and_the_whole_command_that_takes_it_away() {
-    let id = "6fa459ea-ee8a-3ca4-894e-db77e160355e";
-    let mut history = History::settings(false);
-    let person = format!(r#"{{"person":"{id}","username":"ada","account":null,"active":true}}"#);
-    history.say("corp", "person.upserted", Some(1), &person);
-    let role = format!(
-        r#"{{"principal":{{"user":"corp/{id}"}},"role":"System of record","scope":"root","author":"admin key"}}"#
-    );
-    history.say("local", "binding.set", None, &role);
-    history.say("corp", "person.removed", Some(2), &format!(r#"{{"person":"{id}"}}"#));
-    let roster = history.fold();
-    let flaws = found(&roster, RosterProblem::Binding, 10);
-    let [flaw] = flaws.as_slice() else { panic!("{flaws:?}") };
-    assert_eq!(flaw.why, format!("person ada (corp/{id}) is not there"));
-    let given = short_binding_id(roster.bindings().next().unwrap().subject);
-    assert!(flaw.remedy.contains(&format!("`rollcall bindings remove {given}`")), "{}", flaw.remedy);
-}
-
-#[test]
 fn a_role_of_a_group_that_was_removed_names_the_one_group_that_is_called_so_now() {
     let mut history = History::settings(false);
     let group = |id: &str, name: &str| {
@@ -271,7 +252,7 @@ fn an_id_of_another_source_that_is_nobodys_there_is_a_problem_until_somebody_has
     let [flaw] = flaws.as_slice() else { panic!("{flaws:?}") };
     assert_eq!(
         (flaw.said.as_str(), flaw.why.as_str()),
-        ("person bob (corp/e1) is flexnet/C-1", "source flexnet states no such person")
+        ("person e1 is flexnet/C-1", "source flexnet states no such person")
     );
     history.say("flexnet", "person.upserted", Some(1), contact);
     let flaws = found(&history.fold(), RosterProblem::Link, 10);

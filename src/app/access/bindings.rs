@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{self as access, BindingView, GroupIx, Place, RefusalKind, Roster, short_binding_id};
+use rollcall_access::{self as access, BindingView, GroupIx, Place, RefusalKind, Roster};
 use rollcall_events::{
     Body, Position, SchemaError,
     body::{self, Binding, BindingRef, EventData as _},
@@ -76,7 +76,7 @@ impl BindingShown {
         };
         Self {
             id: binding_id::of_subject(view.subject),
-            short: short_binding_id(view.subject),
+            short: binding_id::short_of_subject(view.subject),
             user: user.map(|user| roster.user_name(user).to_owned()),
             user_id: user.map(|user| roster.user_id(user)),
             service,

@@ -65,7 +65,7 @@ fn parted_persons(roster: &Roster, persons: [SourcePerson; 2]) -> Result<[Source
         }
         _ => match roster.parted_at(&persons) {
             Some(at) => format!(
-                "{} and {} are two users already, and were said to be two people (event {at}): no rule makes one of them",
+                "{} and {} are two users already, and were parted by hand (event {at}): no rule makes one of them",
                 user_text(roster, a),
                 user_text(roster, b)
             ),
@@ -495,7 +495,7 @@ mod tests {
         say(&mut roster, "local", &Body::IdentityUnlinked(body));
         // Said again it is no mistake.
         assert_eq!(commands(&roster, &except(&["yuri"])), Ok(vec![alice, linked]));
-        assert!(commands(&roster, &unlink).unwrap_err().contains("were said to be two people"));
+        assert!(commands(&roster, &unlink).unwrap_err().contains("were parted by hand"));
         let apart = |two: &str| {
             let persons = [one("new/alice"), one(two)];
             Body::IdentityUnlinked(Link { persons, rule: None, author: None, made_with: None, given_since: None })

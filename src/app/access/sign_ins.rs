@@ -1,8 +1,7 @@
 //! Sign-ins that were refused: to whom, from where, why. What makes an owner notice that somebody guesses at the own name.
 
 use chrono::{DateTime, Utc};
-use rollcall_access::{Principal, Roster};
-use rollcall_authn::RefusalCause;
+use rollcall_access::Principal;
 use rollcall_store::ops::RefusedSignInRow;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -31,7 +30,7 @@ pub struct RefusedSignInsQuery {
 /// Sign-ins that were refused within an hour, counted together.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RefusedSignIns {
-    /// Whose name it was, as that one is called now; `null` for names that nobody has, which are not kept.
+    /// Whose name it was; `null` for names that nobody has, which are not kept.
     pub name: Option<String>,
     /// The user's or service's id.
     pub id: Option<String>,
@@ -44,8 +43,6 @@ pub struct RefusedSignIns {
     /// before, and nothing was checked), `no_directory`, `shut_out` (nobody of the user is there any more; a secret is
     /// right) or `malformed`.
     pub cause: String,
-    /// Where the cause is `former_name`, what the user was called before, for operators and auditors.
-    pub former_names: Vec<String>,
     /// How often.
     pub count: u64,
     /// When first.
@@ -54,18 +51,11 @@ pub struct RefusedSignIns {
     pub last: DateTime<Utc>,
 }
 
-/// A row as it is shown, by what its user is and was called.
-fn shown(roster: &Roster, row: RefusedSignInRow, everybody: bool) -> RefusedSignIns {
-    let RefusedSignInRow { principal, name, client, cause, count, first_at, last_at } = row;
-    let known = principal.as_deref().and_then(|id| roster.caller_by_id(id));
-    let former_names = match known {
-        Some(Principal::User(user)) if everybody && cause == RefusalCause::FormerName.as_str() => {
-            roster.former_names(user).into_iter().map(str::to_owned).collect()
-        }
-        _ => Vec::new(),
-    };
-    let name = known.map(|known| roster.caller_names(known).1).or(name);
-    RefusedSignIns { name, id: principal, client, cause, former_names, count, first: first_at, last: last_at }
+impl From<RefusedSignInRow> for RefusedSignIns {
+    fn from(row: RefusedSignInRow) -> Self {
+        let RefusedSignInRow { principal, name, client, cause, count, first_at, last_at } = row;
+        Self { name, id: principal, client, cause, count, first: first_at, last: last_at }
+    }
 }
 
 /// The newest refused sign-ins; whoever may not see those of others sees the own.
@@ -73,7 +63,7 @@ fn shown(roster: &Roster, row: RefusedSignInRow, everybody: bool) -> RefusedSign
 /// # Errors
 /// There is no such user, or they cannot be read now.
 pub async fn list(reads: &Reads, query: &RefusedSignInsQuery) -> Result<Answer<List<RefusedSignIns>>> {
-    let (position, of, everybody) = {
+    let (position, of) = {
         let roster = reads.live().read();
         let view = reads.view(&roster);
         let everybody = view.may_everywhere(ACTION);
@@ -91,12 +81,10 @@ pub async fn list(reads: &Reads, query: &RefusedSignInsQuery) -> Result<Answer<L
                 Some(roster.caller_names(found.ok_or_else(find::no_such_user)?).0)
             }
         };
-        (roster.position(), of, everybody)
+        (roster.position(), of)
     };
     let _turn = reads.list_turn().await?;
     let rows = reads.ops().refused_sign_ins(of.as_deref(), SHOWN).await;
     let rows = rows.map_err(|error| Error::unavailable("Refused sign-ins cannot be read", &error))?;
-    let roster = reads.live().read();
-    let items = rows.into_iter().map(|row| shown(&roster, row, everybody)).collect();
-    Ok(Answer::of_more(position, List { items }))
+    Ok(Answer::of_more(position, List { items: rows.into_iter().map(RefusedSignIns::from).collect() }))
 }

@@ -180,7 +180,6 @@ fn two_companies_become_one_and_the_first_directory_ends_without_anybody_being_s
     assert_eq!(signed_in(&server, "zoe", "f-zoe").as_deref(), Some("zoe.fab"));
     assert_eq!(signed_in(&server, "zoe", &secret), None);
     has_cause(&server, "zoe.fab", "former_name");
-    says(&server.cli(&["sign-ins", "zoe.fab"]).out, &["former_name (was zoe)"]);
 }
 
 #[test]

@@ -158,32 +158,3 @@ fn who_cannot_have_a_name_is_told_apart_by_the_source_and_then_by_the_smallest_n
     );
     assert_eq!(roster.users().count(), 102);
 }
-
-#[test]
-fn of_two_who_wait_for_one_name_the_first_is_told_that_it_passes_and_the_other_who_comes_first() {
-    let mut h = people(&[("x", "ada"), ("y", "ada"), ("z", "ada")]);
-    let told = |h: &History| {
-        let found = h.fold().problems(RosterProblem::UserName, 0, 100).found.into_iter();
-        found.map(|(_, flaw)| flaw.remedy).collect::<Vec<_>>()
-    };
-    let begin = |h: &History, expected: [&str; 2]| {
-        let told = told(h);
-        assert!(
-            told.len() == 2 && told.iter().zip(expected).all(|(told, expected)| told.starts_with(expected)),
-            "{told:?}"
-        );
-    };
-    called(&mut h, "corp", "x", 2, "eve");
-    let second =
-        "ada~corp (corp/y), who asks for it too, comes first: have source corp state another user name for this one";
-    begin(&h, ["it passes by itself as soon as eve has no secret", second]);
-    // Of more than one would look through it is not said who.
-    let mut many = h.clone();
-    (0..70).for_each(|n| person(&mut many, "corp", &format!("p{n}"), Some("ada")));
-    let all = told(&many);
-    assert_eq!(all.len(), 72);
-    assert!(all.iter().all(|told| told.starts_with("it passes by itself to the first of the many who ask for it")));
-    // Of a name that was freed too.
-    h.say("local", "user.name.freed", None, r#"{"username":"ada"}"#);
-    begin(&h, ["it is given to this one in a moment", second]);
-}

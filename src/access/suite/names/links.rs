@@ -361,7 +361,7 @@ fn what_a_source_says_of_who_is_who_waits_to_be_confirmed_once_and_goes_on_by_it
     let roster = h.fold();
     assert_eq!(due_links(&roster), (vec![], vec![]));
     let flaws = link_flaws(&roster);
-    assert!(flaws.len() == 1 && flaws[0].starts_with("person corp/u-1 is flexnet/C-1: nobody confirmed"), "{flaws:?}");
+    assert!(flaws.len() == 1 && flaws[0].starts_with("person u-1 is flexnet/C-1: nobody confirmed"), "{flaws:?}");
     let pairs = roster.linkable(LinkRule::Stated, "corp", "", false).pairs;
     assert_eq!(pairs.len(), 1);
     let body = roster.link_command(pairs[0].clone(), Some(LinkRule::Stated), &LinkGiver::default());

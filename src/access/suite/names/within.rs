@@ -172,7 +172,7 @@ fn a_freed_name_goes_to_the_first_of_those_who_can_have_it_whoever_else_asks() {
         found.map(|(_, flaw)| flaw).find(|flaw| flaw.said.contains(id)).map(|flaw| flaw.remedy)
     };
     let roster = h.fold();
-    assert!(remedy(&roster, "u2").unwrap().starts_with("it is given to this one in a moment"));
+    assert!(remedy(&roster, "u2").unwrap().starts_with("it is given in a moment to whoever asked for it first"));
     assert!(remedy(&roster, "u1").unwrap().starts_with("it is given to whoever asks for it and may sign in"));
     assert_eq!(due(&roster), ["ada to lab/u2, freed"]);
     // However many ask, each is looked at once.

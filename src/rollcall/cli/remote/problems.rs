@@ -1,8 +1,6 @@
 //! `problems`: what was said and is not in effect, with the reason and what to do.
 
-use std::collections::BTreeMap;
-
-use rollcall_app::operations::problems::{ProblemKind, ProblemShown};
+use rollcall_app::operations::problems::ProblemShown;
 
 use crate::{
     cli::{
@@ -26,29 +24,17 @@ pub async fn list(
     let query: Vec<(&str, String)> =
         filters.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect();
     let rows = client.all_pages::<ProblemShown>(&api_path(&["problems"]), &query, usize::MAX).await?;
-    // Who asks for one kind wants to see each.
-    let shown = if kind.is_some() { usize::MAX } else { SHOWN };
-    format.print(&rows.json, |paint| text(paint, &rows.value, shown));
+    format.print(&rows.json, |paint| text(paint, &rows.value));
     Ok(if rows.value.is_empty() { Exit::Yes } else { Exit::No })
 }
 
-/// How many of one kind and source are told one by one: many mostly have one cause, and what matters beside them is to be seen.
-const SHOWN: usize = 3;
-
-/// Three lines each: what it is, why it is not in effect, what to do. Of a kind and source no more than `shown`, and how many
-/// there are.
-fn text(paint: ColorMode, problems: &[ProblemShown], shown: usize) -> String {
+/// Three lines each: what it is, why it is not in effect, what to do.
+fn text(paint: ColorMode, problems: &[ProblemShown]) -> String {
     if problems.is_empty() {
         return "No problems: everything that was said is in effect.\n".to_owned();
     }
     let mut out = String::new();
-    let mut many: BTreeMap<(ProblemKind, &str), usize> = BTreeMap::new();
     for problem in problems {
-        let told = many.entry((problem.kind, problem.source.as_str())).or_default();
-        *told += 1;
-        if *told > shown {
-            continue;
-        }
         let event =
             problem.position.map(|position| format!(", event {}", group_digits(position.0))).unwrap_or_default();
         let since =
@@ -63,17 +49,13 @@ fn text(paint: ColorMode, problems: &[ProblemShown], shown: usize) -> String {
             cell(&problem.remedy),
         ));
     }
-    for ((kind, source), count) in many.into_iter().filter(|(_, count)| *count > shown) {
-        let (kind, source, more) = (kind.as_str(), cell(&source), group_digits((count - shown) as u64));
-        let list = format!("rollcall problems --kind {kind} --source {source}");
-        out.push_str(&format!("{} of source {source}: {more} more, {}\n", paint.bold(kind), paint.dim(&list)));
-    }
     out.push_str(&format!("{} in all.\n", problems.len()));
     out
 }
 
 #[cfg(test)]
 mod tests {
+    use rollcall_app::operations::problems::ProblemKind;
     use rollcall_events::Position;
 
     use super::*;
@@ -92,18 +74,10 @@ mod tests {
             remedy: "state it anew".into(),
         };
         assert_eq!(
-            text(ColorMode::Plain, std::slice::from_ref(&problem), SHOWN),
+            text(ColorMode::Plain, &[problem]),
             "parked package/K: an event about package/K  source flexnet, event 1 988, since 2026-03-01 12:00\n    why   \
              no name\n    to do state it anew\n1 in all.\n"
         );
-        let many: Vec<ProblemShown> = ["flexnet", "corp", "corp", "corp", "corp", "corp"]
-            .map(|source| ProblemShown { source: source.into(), ..problem.clone() })
-            .into();
-        let told = text(ColorMode::Plain, &many, SHOWN);
-        assert_eq!(told.matches("no name").count(), 1 + SHOWN, "{told}");
-        let more = "parked of source corp: 2 more, rollcall problems --kind parked --source corp\n6 in all.\n";
-        assert!(told.ends_with(more), "{told}");
-        assert_eq!(text(ColorMode::Plain, &many, usize::MAX).matches("no name").count(), 6);
-        assert_eq!(text(ColorMode::Plain, &[], SHOWN), "No problems: everything that was said is in effect.\n");
+        assert_eq!(text(ColorMode::Plain, &[]), "No problems: everything that was said is in effect.\n");
     }
 }

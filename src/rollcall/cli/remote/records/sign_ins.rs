@@ -23,10 +23,7 @@ pub async fn list(client: &Client, format: OutputFormat, user: Option<&str>) -> 
         ("LAST", |row| cell(&row.last)),
         ("NAME", |row| cell(&row.name)),
         ("CLIENT", |row| cell(&row.client)),
-        ("CAUSE", |row| match row.former_names.as_slice() {
-            [] => cell(&row.cause),
-            former => format!("{} (was {})", cell(&row.cause), cell(&former.join(", "))),
-        }),
+        ("CAUSE", |row| cell(&row.cause)),
         ("TIMES", |row| cell(&row.count)),
     ];
     print_list(format, &columns, &rows);
