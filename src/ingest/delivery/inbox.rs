@@ -104,9 +104,9 @@ impl SameNotification {
 
     /// The deliveries that are the sender's.
     pub(crate) fn authentic(self, delivery: &Delivery, hook: &dyn Hook) -> Vec<DeliveryId> {
-        let is_sender_s =
+        let is_the_senders =
             |same: &SameDelivery| same.verdict != Verdict::Rejected || hook.is_signed(&same.headers, &delivery.body);
-        let of_sender = self.deliveries.into_iter().filter(is_sender_s);
+        let of_sender = self.deliveries.into_iter().filter(is_the_senders);
         of_sender.map(|same| same.id).collect()
     }
 }

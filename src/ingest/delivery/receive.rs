@@ -335,15 +335,14 @@ impl ReceiverState {
         let mut alone = if unmarked { Some(hook_state.turn.write().await) } else { None };
         // A notification that comes again was said when it came first.
         let same = if signed { self.inbox.same_notification(&delivery).await? } else { SameNotification::default() };
-        if same.is_reused {
+        if same.is_reused && observed {
             telemetry::NotificationReused { delivery: &delivery }.emit();
         }
         // What was erased stays so.
         if same.is_erased() {
             personal.clear();
         }
-        let mut same = same.authentic(&delivery, hook_state.route.hook.as_ref());
-        same.retain(|_| observed);
+        let same = if observed { same.authentic(&delivery, hook_state.route.hook.as_ref()) } else { Vec::new() };
         if alone.is_none() && !same.is_empty() {
             alone = Some(hook_state.turn.write().await);
         }
